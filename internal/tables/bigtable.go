@@ -1,0 +1,106 @@
+package tables
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bigtable layout, version 1. One row per key and window, one cell per
+// measure, writer and pane:
+//
+//	row key    AGGREGATION#DIM1#…#DIMn#WINDOW   dimensions path-escaped,
+//	           window start as 20060102T150405Z
+//	family     m
+//	qualifier  MEASURE/JOB/GENERATION/PANE
+//	timestamp  the window's start, so that writing a pane again replaces the cell
+//	value      int64, 8 bytes big-endian, two's complement
+//
+// A key whose dimension is null has the escape %00 in its place.
+const (
+	Family          = "m"
+	rowWindowLayout = "20060102T150405Z"
+	nullDimension   = "%00"
+)
+
+// RowKey is the row key of a key and window; a nil dimension is null.
+func RowKey(aggregation string, dims []*string, window time.Time) string {
+	var b strings.Builder
+	b.WriteString(aggregation)
+	for _, d := range dims {
+		b.WriteByte('#')
+		if d == nil {
+			b.WriteString(nullDimension)
+		} else {
+			b.WriteString(url.PathEscape(*d))
+		}
+	}
+	b.WriteByte('#')
+	b.WriteString(window.UTC().Format(rowWindowLayout))
+	return b.String()
+}
+
+// ParseRowKey reads a row key.
+func ParseRowKey(key string) (aggregation string, dims []*string, window time.Time, err error) {
+	parts := strings.Split(key, "#")
+	if len(parts) < 2 {
+		return "", nil, time.Time{}, fmt.Errorf("row key %q has no window", key)
+	}
+	window, err = time.Parse(rowWindowLayout, parts[len(parts)-1])
+	if err != nil {
+		return "", nil, time.Time{}, fmt.Errorf("row key %q: bad window", key)
+	}
+	for _, p := range parts[1 : len(parts)-1] {
+		if p == nullDimension {
+			dims = append(dims, nil)
+			continue
+		}
+		d, err := url.PathUnescape(p)
+		if err != nil {
+			return "", nil, time.Time{}, fmt.Errorf("row key %q: bad dimension %q", key, p)
+		}
+		dims = append(dims, &d)
+	}
+	return parts[0], dims, window, nil
+}
+
+// Cell names a cell of a row.
+type Cell struct {
+	Measure    string
+	Job        string
+	Generation int64
+	Pane       int64
+}
+
+// Qualifier is the column qualifier of c.
+func (c Cell) Qualifier() string {
+	return c.Measure + "/" + c.Job + "/" + strconv.FormatInt(c.Generation, 10) + "/" + strconv.FormatInt(c.Pane, 10)
+}
+
+// ParseQualifier reads a column qualifier.
+func ParseQualifier(q string) (Cell, error) {
+	p := strings.Split(q, "/")
+	if len(p) != 4 {
+		return Cell{}, fmt.Errorf("qualifier %q is not MEASURE/JOB/GENERATION/PANE", q)
+	}
+	g, err1 := strconv.ParseInt(p[2], 10, 64)
+	n, err2 := strconv.ParseInt(p[3], 10, 64)
+	if err1 != nil || err2 != nil {
+		return Cell{}, fmt.Errorf("qualifier %q is not MEASURE/JOB/GENERATION/PANE", q)
+	}
+	return Cell{Measure: p[0], Job: p[1], Generation: g, Pane: n}, nil
+}
+
+// EncodeValue encodes a cell's value.
+func EncodeValue(v int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(v)) }
+
+// DecodeValue reads a cell's value.
+func DecodeValue(b []byte) (int64, error) {
+	if len(b) != 8 {
+		return 0, fmt.Errorf("cell value of %d bytes, want 8", len(b))
+	}
+	return int64(binary.BigEndian.Uint64(b)), nil
+}

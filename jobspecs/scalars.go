@@ -1,0 +1,95 @@
+package jobspecs
+
+import (
+	"fmt"
+	"math/big"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Duration is a span of time, written as Go does, with d for days: 90m, 4h, 2d.
+type Duration time.Duration
+
+// D returns d as a time.Duration.
+func (d Duration) D() time.Duration { return time.Duration(d) }
+
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// ParseDuration reads a Duration. Negative spans are refused: no field has a use for them.
+func ParseDuration(s string) (Duration, error) {
+	rest := strings.TrimSpace(s)
+	var days time.Duration
+	if head, tail, ok := strings.Cut(rest, "d"); ok {
+		n, err := strconv.ParseUint(head, 10, 16)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a duration such as 20ms, 90m, 4h or 2d", s)
+		}
+		days, rest = time.Duration(n)*24*time.Hour, tail
+		if rest == "" {
+			return Duration(days), nil
+		}
+	}
+	v, err := time.ParseDuration(rest)
+	if err != nil || v < 0 {
+		return 0, fmt.Errorf("%q is not a duration such as 20ms, 90m, 4h or 2d", s)
+	}
+	return Duration(days + v), nil
+}
+
+// Bytes is a number of bytes, written plainly or with a unit: 1000, 64KiB, 10MB, 1GiB.
+type Bytes int64
+
+var bytesPattern = regexp.MustCompile(`^([0-9]{1,15})\s*([KMGT]i?B|B)?$`)
+
+var byteUnits = map[string]int64{
+	"": 1, "B": 1,
+	"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+	"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+}
+
+// ParseBytes reads Bytes.
+func ParseBytes(s string) (Bytes, error) {
+	m := bytesPattern.FindStringSubmatch(strings.TrimSpace(s))
+	if m == nil {
+		return 0, fmt.Errorf("%q is not a size such as 1000, 64KiB, 10MB or 1GiB", s)
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	unit := byteUnits[m[2]]
+	if err != nil || n > (1<<62)/unit {
+		return 0, fmt.Errorf("%q is too large a size", s)
+	}
+	return Bytes(n * unit), nil
+}
+
+func (b Bytes) String() string {
+	for _, u := range []string{"TiB", "GiB", "MiB", "KiB"} {
+		if n := byteUnits[u]; b != 0 && int64(b)%n == 0 {
+			return strconv.FormatInt(int64(b)/n, 10) + u
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
+// Decimal is an exact decimal number, kept as it was written (rule C2).
+type Decimal string
+
+var decimalPattern = regexp.MustCompile(`^-?[0-9]{1,38}(\.[0-9]{1,38})?$`)
+
+// ParseDecimal reads a Decimal: digits with an optional fraction, no exponent.
+func ParseDecimal(s string) (Decimal, error) {
+	if !decimalPattern.MatchString(s) {
+		return "", fmt.Errorf("%q is not a decimal number such as 95 or 99.95", s)
+	}
+	return Decimal(s), nil
+}
+
+// Rat returns the value of d; zero for the empty Decimal.
+func (d Decimal) Rat() *big.Rat {
+	r, ok := new(big.Rat).SetString(string(d))
+	if !ok {
+		return new(big.Rat)
+	}
+	return r
+}

@@ -1,0 +1,310 @@
+package jobspecs
+
+// The types below are the single source of the spec language: the loader, the
+// defaults, the JSON Schema and the documentation are all driven by their
+// struct tags:
+//
+//	yaml      name of the field; ",omitempty" has no meaning when loading
+//	doc       one or two sentences for people: shown in the schema and in errors
+//	required  "true": must be given
+//	default   value where the field is absent, written as in YAML
+//	enum      allowed values, separated by commas
+//	min       smallest number allowed
+//	pattern   regular expression that a string must match in full
+//	sensitive "true": the value is never logged or printed
+//
+// Durations, byte sizes and timestamps are types of their own (scalars.go), so
+// that they are checked where they are read.
+
+// APIVersion is the only version of the spec language so far.
+const APIVersion = "kappa/v1"
+
+// Kinds of documents.
+const (
+	KindBridge     = "Bridge"
+	KindStreamJob  = "StreamJob"
+	KindBatchLoad  = "BatchLoad"
+	KindComparison = "Comparison"
+)
+
+// Metadata names a document.
+type Metadata struct {
+	Name        string            `yaml:"name" doc:"Name of the document, unique among documents of its kind." required:"true" pattern:"[a-z]([-a-z0-9]{0,60}[a-z0-9])?"`
+	Description string            `yaml:"description" doc:"What it is for."`
+	Labels      map[string]string `yaml:"labels" doc:"Labels for people and for billing; passed on to the jobs that it starts."`
+}
+
+// Header is what every document has beside metadata and spec.
+type Header struct {
+	APIVersion string              `yaml:"apiVersion" doc:"Version of the spec language." required:"true" enum:"kappa/v1"`
+	Kind       string              `yaml:"kind" doc:"Kind of the document." required:"true"`
+	Extends    string              `yaml:"extends" doc:"File, relative to this one, or name of a document of the same kind in the same file, whose fields this document inherits: mappings are merged, everything else is replaced."`
+	Variables  map[string]Variable `yaml:"variables" doc:"Variables that may be used as ${NAME} in strings of this document. The value is taken from --set, else from the environment, else from the default."`
+}
+
+// Variable declares a variable.
+type Variable struct {
+	Description string  `yaml:"description" doc:"What it is for."`
+	Default     *string `yaml:"default" doc:"Value where none is given; without it the variable must be given."`
+}
+
+// Platform is what every kind says about where it runs.
+type Platform struct {
+	Environment string `yaml:"environment" doc:"Where this runs. An emulator address in the environment is refused unless this is sandbox, and required if it is." default:"production" enum:"production,sandbox"`
+	Project     string `yaml:"project" doc:"Google Cloud project id." required:"true" pattern:"[a-z][-a-z0-9:.]{4,61}[a-z0-9]"`
+}
+
+// Bridge republishes Kafka topics to Pub/Sub topics.
+type Bridge struct {
+	Header   `yaml:",inline"`
+	Metadata Metadata   `yaml:"metadata" required:"true"`
+	Spec     BridgeSpec `yaml:"spec" required:"true"`
+}
+
+// BridgeSpec is the spec of a Bridge.
+type BridgeSpec struct {
+	Platform   `yaml:",inline"`
+	Source     KafkaSource `yaml:"source" doc:"The Kafka topics that are read." required:"true"`
+	Transform  Transform   `yaml:"transform" doc:"What is done to a record's value."`
+	EventTime  EventTime   `yaml:"eventTime" doc:"Where the event time comes from."`
+	IDs        IDs         `yaml:"ids" doc:"How an event gets its id."`
+	Split      Split       `yaml:"split" doc:"The Pub/Sub topics and how events are spread over them." required:"true"`
+	Attributes []Attribute `yaml:"attributes" doc:"Further attributes that are set from headers or fields."`
+	DeadLetter DeadLetter  `yaml:"deadLetter" doc:"Where records go that can never be published." required:"true"`
+	Limits     BridgeLimit `yaml:"limits" doc:"Bounds on memory and requests."`
+	Listen     string      `yaml:"listen" doc:"Address of /metrics, /livez and /readyz; port 0 takes a free one." default:"127.0.0.1:0"`
+}
+
+// KafkaSource says what is read.
+type KafkaSource struct {
+	Brokers []string `yaml:"brokers" doc:"Bootstrap addresses, host:port." required:"true"`
+	Topics  []string `yaml:"topics" doc:"Topics to read." required:"true"`
+	Group   string   `yaml:"group" doc:"Consumer group that holds the committed offsets." required:"true"`
+	Start   string   `yaml:"start" doc:"Where a partition starts that has no committed offset." default:"earliest" enum:"earliest,latest"`
+}
+
+// Transform remaps a record's value. With decode none the bytes pass unread.
+type Transform struct {
+	Decode string            `yaml:"decode" doc:"Format of the record's value: none passes the bytes on as they are." default:"none" enum:"none,json"`
+	Filter string            `yaml:"filter" doc:"CEL expression over the decoded fields (record); events for which it is false are dropped and counted."`
+	Rename map[string]string `yaml:"rename" doc:"New name of a field by its old name; a missing field is left out."`
+	Drop   []string          `yaml:"drop" doc:"Fields to leave out, named as they are before renaming."`
+	Set    map[string]string `yaml:"set" doc:"CEL expression by field: computed after renaming, over the record as it then is (record)."`
+}
+
+// EventTime says where an event's event time comes from.
+type EventTime struct {
+	Field string `yaml:"field" doc:"Field (after the transform) that holds the event time. Empty: the record's own timestamp."`
+	Unit  string `yaml:"unit" doc:"How the field is written." default:"rfc3339" enum:"rfc3339,seconds,milliseconds,microseconds"`
+}
+
+// IDs says how an event gets its id (rule B2).
+type IDs struct {
+	From      string   `yaml:"from" doc:"position: UUIDv8 from cluster, topic, partition, offset. fields: UUIDv5 from business-key fields, so that an event that its producer sent twice has one id." default:"position" enum:"position,fields"`
+	Fields    []string `yaml:"fields" doc:"Fields (after the transform) of the business key, in order."`
+	Namespace string   `yaml:"namespace" doc:"Name that separates the ids of this kind of event from all others."`
+}
+
+// Split names the Pub/Sub topics PREFIX0 … PREFIX(count-1) and the key by
+// which events are spread over them: xxhash64 of the key fields modulo count.
+type Split struct {
+	TopicPrefix string   `yaml:"topicPrefix" doc:"Prefix of the topics' names; the number of the split is appended." required:"true"`
+	Count       int      `yaml:"count" doc:"Number of topics. Fixed for the life of a split." required:"true" min:"1"`
+	Key         []string `yaml:"key" doc:"Fields (after the transform) whose hash picks the topic. Empty: the record's key."`
+}
+
+// Attribute sets one attribute from one field or one header.
+type Attribute struct {
+	Name   string `yaml:"name" doc:"Name of the attribute." required:"true"`
+	Field  string `yaml:"field" doc:"Field (after the transform) that it is set from."`
+	Header string `yaml:"header" doc:"Record header that it is set from."`
+}
+
+// DeadLetter is where records go that can never be published (rule B6).
+type DeadLetter struct {
+	Topic string `yaml:"topic" doc:"Pub/Sub topic; the original bytes, the position and the reason are published to it." required:"true"`
+}
+
+// BridgeLimit bounds the bridge.
+type BridgeLimit struct {
+	Memory       Bytes    `yaml:"memory" doc:"Byte budget over fetched, in-flight and retrying records." default:"256MiB"`
+	BatchBytes   Bytes    `yaml:"batchBytes" doc:"Largest publish request." default:"1MiB"`
+	BatchRecords int      `yaml:"batchRecords" doc:"Most messages in a publish request; Pub/Sub takes 1,000." default:"1000" min:"1"`
+	Linger       Duration `yaml:"linger" doc:"Longest wait for a batch to fill." default:"20ms"`
+	Drain        Duration `yaml:"drain" doc:"Longest wait for outstanding acknowledgements when stopping or when partitions move." default:"20s"`
+}
+
+// StreamJob is a group of streaming jobs that share one topology; each takes
+// some of the subscriptions.
+type StreamJob struct {
+	Header   `yaml:",inline"`
+	Metadata Metadata      `yaml:"metadata" required:"true"`
+	Spec     StreamJobSpec `yaml:"spec" required:"true"`
+}
+
+// StreamJobSpec is the spec of a StreamJob.
+type StreamJobSpec struct {
+	Platform     `yaml:",inline"`
+	Region       string        `yaml:"region" doc:"Region that the jobs run in." required:"true"`
+	Template     string        `yaml:"template" doc:"Flex template, gs://BUCKET/OBJECT." required:"true" pattern:"gs://[^/]+/.+"`
+	Staging      string        `yaml:"staging" doc:"Folder, gs://BUCKET/PREFIX, that the resolved job files are written to." required:"true" pattern:"gs://[^/]+/.+"`
+	Jobs         int           `yaml:"jobs" doc:"Number of jobs; subscription i is read by job i modulo this. Job names are NAME-0 … NAME-(n-1)." default:"1" min:"1"`
+	Sources      Subscriptions `yaml:"sources" doc:"The subscriptions that are read." required:"true"`
+	Event        Event         `yaml:"event" doc:"What a message carries." required:"true"`
+	Watermark    Watermark     `yaml:"watermark" doc:"How the reader that is used off Dataflow derives its watermark."`
+	Horizon      Duration      `yaml:"horizon" doc:"How late an event may be, behind the watermark, and still be counted; also how long an event id is remembered. Later events go to the late table." required:"true"`
+	Aggregations []Aggregation `yaml:"aggregations" doc:"What is computed; one BigQuery table each." required:"true"`
+	Sinks        Sinks         `yaml:"sinks" doc:"Where it is written." required:"true"`
+	Tuning       Tuning        `yaml:"tuning" doc:"Workers of each job."`
+}
+
+// Subscriptions are PREFIX0 … PREFIX(count-1).
+type Subscriptions struct {
+	SubscriptionPrefix string `yaml:"subscriptionPrefix" doc:"Prefix of the subscriptions' names; the number of the split is appended." required:"true"`
+	Count              int    `yaml:"count" doc:"Number of subscriptions." required:"true" min:"1"`
+}
+
+// Event says what a message carries.
+type Event struct {
+	Format string  `yaml:"format" doc:"Format of the message's data." default:"json" enum:"json"`
+	Fields []Field `yaml:"fields" doc:"Fields of the event that are used; they are columns of the raw table too." required:"true"`
+}
+
+// Field is a named, typed field of an event, a column of a table.
+type Field struct {
+	Name string `yaml:"name" doc:"Name of the field." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
+	Type string `yaml:"type" doc:"BigQuery type." required:"true" enum:"STRING,INT64,TIMESTAMP"`
+}
+
+// Watermark says how the reader used off Dataflow derives a subscription's
+// watermark: the smallest, over the Kafka partitions seen, of the greatest
+// record time read, less Delay.
+type Watermark struct {
+	Delay Duration `yaml:"delay" doc:"How far the watermark stays behind the record times." default:"0s"`
+	Idle  Duration `yaml:"idle" doc:"After how long without a message a Kafka partition no longer holds the watermark back." default:"30s"`
+}
+
+// Aggregation groups events by dimensions and fixed windows of event time.
+type Aggregation struct {
+	Name       string    `yaml:"name" doc:"Name of the aggregation, and prefix of its Bigtable row keys." required:"true" pattern:"[a-z][a-z0-9_]{0,99}"`
+	Dimensions []string  `yaml:"dimensions" doc:"Fields to group by." required:"true"`
+	Window     Duration  `yaml:"window" doc:"Size of the fixed windows, aligned to the Unix epoch in UTC." required:"true"`
+	Measures   []Measure `yaml:"measures" doc:"What is computed per group and window." required:"true"`
+	Table      string    `yaml:"table" doc:"BigQuery table in the sink's dataset." required:"true"`
+}
+
+// Measure is one additive value per group and window.
+type Measure struct {
+	Name  string `yaml:"name" doc:"Name of the measure and of its column." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,99}"`
+	Type  string `yaml:"type" doc:"How it is computed and how partial values merge: count and sum add up, min and max keep the extreme." required:"true" enum:"count,sum,min,max"`
+	Field string `yaml:"field" doc:"INT64 field that is aggregated; none for count."`
+}
+
+// Sinks says where a job writes.
+type Sinks struct {
+	BigQuery BigQuerySink `yaml:"bigquery" required:"true" doc:"Tables for analysis."`
+	Bigtable BigtableSink `yaml:"bigtable" required:"true" doc:"Table for serving."`
+}
+
+// BigQuerySink names the tables that all aggregations share.
+type BigQuerySink struct {
+	Dataset string `yaml:"dataset" doc:"Dataset of all tables." required:"true"`
+	Raw     string `yaml:"raw" doc:"Table of every delivery of every event." required:"true"`
+	Late    string `yaml:"late" doc:"Table of events that were later than the horizon." required:"true"`
+}
+
+// BigtableSink names the serving table.
+type BigtableSink struct {
+	Instance string `yaml:"instance" doc:"Bigtable instance." required:"true"`
+	Table    string `yaml:"table" doc:"Bigtable table." required:"true"`
+}
+
+// Tuning sizes a job.
+type Tuning struct {
+	Workers     int    `yaml:"workers" doc:"Workers at the start." default:"1" min:"1"`
+	MaxWorkers  int    `yaml:"maxWorkers" doc:"Most workers that autoscaling may take." default:"1" min:"1"`
+	MachineType string `yaml:"machineType" doc:"Compute Engine machine type of a worker."`
+}
+
+// BatchLoad brings the old batch layer's outputs into BigQuery.
+type BatchLoad struct {
+	Header   `yaml:",inline"`
+	Metadata Metadata      `yaml:"metadata" required:"true"`
+	Spec     BatchLoadSpec `yaml:"spec" required:"true"`
+}
+
+// BatchLoadSpec is the spec of a BatchLoad.
+type BatchLoadSpec struct {
+	Platform `yaml:",inline"`
+	Source   BatchSource `yaml:"source" doc:"The batch layer's files." required:"true"`
+	Dataset  string      `yaml:"dataset" doc:"Dataset of the table." required:"true"`
+	Table    string      `yaml:"table" doc:"Table that the files are loaded into." required:"true"`
+	Keys     []Field     `yaml:"keys" doc:"Columns of the key." required:"true"`
+	Metrics  []Field     `yaml:"metrics" doc:"Columns of the values." required:"true"`
+}
+
+// BatchSource names Avro files in folders of one batch each.
+type BatchSource struct {
+	URI    string   `yaml:"uri" doc:"Folder, gs://BUCKET/PREFIX/, that holds one folder for each batch, named by the batch's start as 2006-01-02T15." required:"true" pattern:"gs://[^/]+/(.+/)?"`
+	Batch  Duration `yaml:"batch" doc:"Span of event time in a batch." default:"4h"`
+	Format string   `yaml:"format" doc:"Format of the files." default:"avro" enum:"avro"`
+}
+
+// Comparison reconciles batch and stream aggregates.
+type Comparison struct {
+	Header   `yaml:",inline"`
+	Metadata Metadata       `yaml:"metadata" required:"true"`
+	Spec     ComparisonSpec `yaml:"spec" required:"true"`
+}
+
+// ComparisonSpec is the spec of a Comparison.
+type ComparisonSpec struct {
+	Platform `yaml:",inline"`
+	Dataset  string        `yaml:"dataset" doc:"Dataset of the tables below." required:"true"`
+	Batch    BatchSide     `yaml:"batch" doc:"The old aggregates." required:"true"`
+	Stream   StreamSide    `yaml:"stream" doc:"The new aggregates." required:"true"`
+	Keys     []Field       `yaml:"keys" doc:"Columns, named alike on both sides, that with the window make the key." required:"true"`
+	Window   Duration      `yaml:"window" doc:"Size of the windows; both sides have a column window_start." required:"true"`
+	Metrics  []Metric      `yaml:"metrics" doc:"Values that are compared, named alike on both sides." required:"true"`
+	Evidence Evidence      `yaml:"evidence" doc:"The raw events by which causes are proven."`
+	Gate     Gate          `yaml:"gate" doc:"The rule of the verdict."`
+	Limits   CompareLimits `yaml:"limits" doc:"Bounds on cost and output."`
+}
+
+// BatchSide is the old side.
+type BatchSide struct {
+	Table  string   `yaml:"table" doc:"Table of the batch aggregates: one row per key and window." required:"true"`
+	Cutoff Duration `yaml:"cutoff" doc:"How long after a window's end the batch job still took events; later ones it dropped." required:"true"`
+}
+
+// StreamSide is the new side.
+type StreamSide struct {
+	Table string `yaml:"table" doc:"Table of the stream aggregates: one row per key, window, writer and pane." required:"true"`
+	Job   string `yaml:"job" doc:"Name of the StreamJob that writes it; its jobs' watermarks say what is settled." required:"true"`
+}
+
+// Metric is a compared value.
+type Metric struct {
+	Name  string `yaml:"name" doc:"Column on both sides." required:"true"`
+	Type  string `yaml:"type" doc:"How it is made from events, and how panes merge." required:"true" enum:"count,sum,min,max"`
+	Field string `yaml:"field" doc:"Field of the raw events that it is made from; none for count."`
+}
+
+// Evidence names the raw events.
+type Evidence struct {
+	Raw            string `yaml:"raw" doc:"Table of every delivery of every event. Empty: no causes are looked for."`
+	Late           string `yaml:"late" doc:"Table of events that the stream side dropped as too late."`
+	MaxBytesBilled Bytes  `yaml:"maxBytesBilled" doc:"Byte cap of the evidence query." default:"1GiB"`
+}
+
+// Gate is the rule of the verdict.
+type Gate struct {
+	MinExactPercent Decimal `yaml:"minExactPercent" doc:"Least share of exact keys, in percent of all keys on either side." default:"0"`
+	MaxUnexplained  int     `yaml:"maxUnexplained" doc:"Most keys whose difference no cause explains." default:"0" min:"0"`
+}
+
+// CompareLimits bounds a run.
+type CompareLimits struct {
+	MaxBytesBilled Bytes `yaml:"maxBytesBilled" doc:"Byte cap of the reconciliation query." default:"10GiB"`
+	Samples        int   `yaml:"samples" doc:"Most differing keys shown per class." default:"20" min:"0"`
+}
