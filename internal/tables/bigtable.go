@@ -19,11 +19,11 @@ import (
 //	timestamp  the window's start, so that writing a pane again replaces the cell
 //	value      int64, 8 bytes big-endian, two's complement
 //
-// A key whose dimension is null has the escape %00 in its place.
+// A dimension that is null has %null in its place.
 const (
 	Family          = "m"
 	rowWindowLayout = "20060102T150405Z"
-	nullDimension   = "%00"
+	nullDimension   = "%null" // url.PathEscape never writes a % that two hex digits do not follow
 )
 
 // RowKey is the row key of a key and window; a nil dimension is null.

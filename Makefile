@@ -1,0 +1,68 @@
+# kappa: everything that is built, tested and run. `make help` lists the targets.
+
+GO      ?= go
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+# Packages whose code runs concurrently enough to be worth the race detector's
+# time; the others are tables of pure functions.
+RACE    := ./bridge/... ./drain/... ./deploy/... ./load/... ./internal/... ./sandbox/pubsub/... ./sandbox/dataflow/... ./pipeline/...
+CMDS    := kappa-pipeline kappa-sandbox kappa-truth
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the programs into bin/
+	@command -v c++ >/dev/null 2>&1 || command -v g++ >/dev/null 2>&1 || { echo "make build: no C++ compiler (c++ or g++) found; kappa-sandbox links DuckDB and needs one" >&2; exit 1; }
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kappa
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(CMDS))
+
+.PHONY: demo
+demo: build ## Build, then run the whole migration on real flights (ARGS="--batch-cutoff 90m" …)
+	bin/kappa demo $(ARGS)
+
+.PHONY: test
+test: ## Run the default tests: nothing but loopback and the Go module proxy
+	$(GO) test -timeout 14m ./...
+
+.PHONY: test-race
+test-race: ## Run the concurrent packages under the race detector
+	$(GO) test -race -timeout 25m $(RACE)
+
+.PHONY: test-demo
+test-demo: build ## Run the demo with the defaults and with other inputs, and check its numbers and its limits
+	test/demo.sh
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for a short while each (FUZZTIME=20s)
+	GO='$(GO)' FUZZTIME='$(or $(FUZZTIME),20s)' test/fuzz.sh
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+.PHONY: tidy
+tidy: ## Check that go.mod and go.sum are tidy
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+.PHONY: docs
+docs: ## Write the generated parts of docs/
+	$(GO) run ./internal/cli/gendocs docs/cli
+
+.PHONY: bench
+bench: ## Run the benchmarks of the hot paths
+	$(GO) test -run '^$$' -bench . -benchmem ./bridge/... ./pipeline/... ./sandbox/pubsub/... ./sandbox/bigquery/...
+
+.PHONY: verify
+verify: test lint tidy test-race test-demo ## What CI runs
+
+.PHONY: clean
+clean: ## Remove what was built and what the demo wrote
+	rm -rf bin out

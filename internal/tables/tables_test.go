@@ -1,0 +1,137 @@
+package tables
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/kappa-migrate/kappa/jobspecs"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// TestContractIsUnchanged holds the tables to their version: a change here
+// breaks every reader that is already deployed.
+func TestContractIsUnchanged(t *testing.T) {
+	ev := jobspecs.Event{Fields: []jobspecs.Field{{Name: "origin", Type: "STRING"}, {Name: "delay", Type: "INT64"}, {Name: "seen", Type: "TIMESTAMP"}}}
+	agg := jobspecs.Aggregation{
+		Name: "by_origin", Dimensions: []string{"origin"}, Table: "stream",
+		Measures: []jobspecs.Measure{{Name: "n", Type: "count"}, {Name: "delay_sum", Type: "sum", Field: "delay"}},
+	}
+	load := jobspecs.BatchLoadSpec{Table: "batch", Keys: []jobspecs.Field{{Name: "origin", Type: "STRING"}}, Metrics: []jobspecs.Field{{Name: "n", Type: "INT64"}}}
+	all := []Table{Raw("raw", ev), Late("late", ev), Aggregate(agg, ev), Batch(load), GenerationsTable(), WatermarksTable(), BatchLoadsTable()}
+	got, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	golden := filepath.Join("testdata", "tables_v1.golden.json")
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("the tables' contract changed (-want +got):\n%s", cmp.Diff(string(want), string(got)))
+	}
+}
+
+// TestRowStructsMatchTheirTables: a field that the table does not have would
+// be refused by BigQuery at the first insert.
+func TestRowStructsMatchTheirTables(t *testing.T) {
+	for _, c := range []struct {
+		table Table
+		row   any
+	}{
+		{GenerationsTable(), Generation{}},
+		{WatermarksTable(), Watermark{}},
+		{BatchLoadsTable(), BatchLoad{}},
+	} {
+		inferred := mustInfer(t, c.row)
+		var want, got []string
+		for _, f := range c.table.Schema {
+			want = append(want, f.Name+" "+string(f.Type))
+		}
+		for _, f := range inferred {
+			got = append(got, f.Name+" "+string(f.Type))
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: (-table +struct)\n%s", c.table.Name, d)
+		}
+	}
+}
+
+func TestRowKey(t *testing.T) {
+	s := func(v string) *string { return &v }
+	hour := time.Date(2001, 1, 8, 13, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		dims []*string
+		want string
+	}{
+		{[]*string{s("ATL")}, "flights_by_origin#ATL#20010108T130000Z"},
+		{[]*string{s("A#T/L"), nil, s("")}, "flights_by_origin#A%23T%2FL#%null##20010108T130000Z"},
+		{nil, "flights_by_origin#20010108T130000Z"},
+	} {
+		if got := RowKey("flights_by_origin", c.dims, hour); got != c.want {
+			t.Errorf("RowKey(%v) = %s, want %s", c.dims, got, c.want)
+		}
+	}
+}
+
+func TestRowKeyRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		agg := rapid.StringMatching(`[a-z][a-z0-9_]{0,20}`).Draw(t, "aggregation")
+		dims := rapid.SliceOfN(rapid.Ptr(rapid.String(), true), 0, 4).Draw(t, "dims")
+		window := time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "window"), 0).UTC()
+		a, d, w, err := ParseRowKey(RowKey(agg, dims, window))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(d) == 0 {
+			d = dims[:0]
+		}
+		if diff := cmp.Diff([]any{agg, dims, window}, []any{a, d, w}); diff != "" {
+			t.Fatalf("(-want +got)\n%s", diff)
+		}
+	})
+}
+
+func TestQualifierRoundTrip(t *testing.T) {
+	want := Cell{Measure: "delay_sum", Job: "flights-2", Generation: 7, Pane: 31}
+	if want.Qualifier() != "delay_sum/flights-2/7/31" {
+		t.Errorf("qualifier = %s", want.Qualifier())
+	}
+	got, err := ParseQualifier(want.Qualifier())
+	if err != nil || got != want {
+		t.Errorf("ParseQualifier = %+v, %v", got, err)
+	}
+	for _, bad := range []string{"", "a/b/c", "m/j/x/1", "m/j/1/x", "m/j/1/2/3"} {
+		if _, err := ParseQualifier(bad); err == nil {
+			t.Errorf("ParseQualifier(%q): no error", bad)
+		}
+	}
+}
+
+func TestValueRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.Int64().Draw(t, "value")
+		got, err := DecodeValue(EncodeValue(want))
+		if err != nil || got != want {
+			t.Fatalf("got %d, %v; want %d", got, err, want)
+		}
+	})
+	if _, err := DecodeValue([]byte{1, 2}); err == nil {
+		t.Error("a short value was read")
+	}
+}
