@@ -35,7 +35,7 @@ test-race: ## Run the concurrent packages under the race detector
 
 .PHONY: test-demo
 test-demo: build ## Run the demo with the defaults and with other inputs, and check its numbers and its limits
-	test/demo.sh
+	$(GO) test -tags demo -count 1 -timeout 40m ./test/demo
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for a short while each (FUZZTIME=20s)
