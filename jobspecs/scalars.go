@@ -15,7 +15,24 @@ type Duration time.Duration
 // D returns d as a time.Duration.
 func (d Duration) D() time.Duration { return time.Duration(d) }
 
-func (d Duration) String() string { return time.Duration(d).String() }
+// String writes d as ParseDuration reads it, as short as can be: 4d, 90m, 1h30m.
+func (d Duration) String() string {
+	const day = Duration(24 * time.Hour)
+	if d > 0 && d%day == 0 && d/day <= maxDays {
+		return strconv.FormatInt(int64(d/day), 10) + "d"
+	}
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// maxDays is the most days that a Duration is written with.
+const maxDays = 1<<16 - 1
 
 // ParseDuration reads a Duration. Negative spans are refused: no field has a use for them.
 func ParseDuration(s string) (Duration, error) {
@@ -35,13 +52,16 @@ func ParseDuration(s string) (Duration, error) {
 	if err != nil || v < 0 {
 		return 0, fmt.Errorf("%q is not a duration such as 20ms, 90m, 4h or 2d", s)
 	}
+	if days+v < days {
+		return 0, fmt.Errorf("%q is too long a duration", s)
+	}
 	return Duration(days + v), nil
 }
 
 // Bytes is a number of bytes, written plainly or with a unit: 1000, 64KiB, 10MB, 1GiB.
 type Bytes int64
 
-var bytesPattern = regexp.MustCompile(`^([0-9]{1,15})\s*([KMGT]i?B|B)?$`)
+var bytesPattern = regexp.MustCompile(`^([0-9]{1,19})\s*([KMGT]i?B|B)?$`)
 
 var byteUnits = map[string]int64{
 	"": 1, "B": 1,

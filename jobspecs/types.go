@@ -11,7 +11,6 @@ package jobspecs
 //	enum      allowed values, separated by commas
 //	min       smallest number allowed
 //	pattern   regular expression that a string must match in full
-//	sensitive "true": the value is never logged or printed
 //
 // Durations, byte sizes and timestamps are types of their own (scalars.go), so
 // that they are checked where they are read.
@@ -31,7 +30,7 @@ const (
 type Metadata struct {
 	Name        string            `yaml:"name" doc:"Name of the document, unique among documents of its kind." required:"true" pattern:"[a-z]([-a-z0-9]{0,60}[a-z0-9])?"`
 	Description string            `yaml:"description" doc:"What it is for."`
-	Labels      map[string]string `yaml:"labels" doc:"Labels for people and for billing; passed on to the jobs that it starts."`
+	Labels      map[string]string `yaml:"labels" doc:"Labels for people and for billing; passed on to the jobs that it starts." pattern:"[-_a-z0-9]{0,63}"`
 }
 
 // Header is what every document has beside metadata and spec.
@@ -39,6 +38,7 @@ type Header struct {
 	APIVersion string              `yaml:"apiVersion" doc:"Version of the spec language." required:"true" enum:"kappa/v1"`
 	Kind       string              `yaml:"kind" doc:"Kind of the document." required:"true"`
 	Extends    string              `yaml:"extends" doc:"File, relative to this one, or name of a document of the same kind in the same file, whose fields this document inherits: mappings are merged, everything else is replaced."`
+	Abstract   bool                `yaml:"abstract" doc:"The document is there to be extended: it may lack required fields, and is not loaded itself. Not inherited." default:"false"`
 	Variables  map[string]Variable `yaml:"variables" doc:"Variables that may be used as ${NAME} in strings of this document. The value is taken from --set, else from the environment, else from the default."`
 }
 
@@ -57,8 +57,8 @@ type Platform struct {
 // Bridge republishes Kafka topics to Pub/Sub topics.
 type Bridge struct {
 	Header   `yaml:",inline"`
-	Metadata Metadata   `yaml:"metadata" required:"true"`
-	Spec     BridgeSpec `yaml:"spec" required:"true"`
+	Metadata Metadata   `yaml:"metadata" doc:"Name, purpose and labels." required:"true"`
+	Spec     BridgeSpec `yaml:"spec" doc:"What it is." required:"true"`
 }
 
 // BridgeSpec is the spec of a Bridge.
@@ -77,8 +77,8 @@ type BridgeSpec struct {
 
 // KafkaSource says what is read.
 type KafkaSource struct {
-	Brokers []string `yaml:"brokers" doc:"Bootstrap addresses, host:port." required:"true"`
-	Topics  []string `yaml:"topics" doc:"Topics to read." required:"true"`
+	Brokers []string `yaml:"brokers" doc:"Bootstrap addresses, host:port; an item may hold several, separated by commas, as the value of a variable does." required:"true"`
+	Topics  []string `yaml:"topics" doc:"Topics to read." required:"true" pattern:"[-._A-Za-z0-9]{1,249}"`
 	Group   string   `yaml:"group" doc:"Consumer group that holds the committed offsets." required:"true"`
 	Start   string   `yaml:"start" doc:"Where a partition starts that has no committed offset." default:"earliest" enum:"earliest,latest"`
 }
@@ -108,7 +108,7 @@ type IDs struct {
 // Split names the Pub/Sub topics PREFIX0 … PREFIX(count-1) and the key by
 // which events are spread over them: xxhash64 of the key fields modulo count.
 type Split struct {
-	TopicPrefix string   `yaml:"topicPrefix" doc:"Prefix of the topics' names; the number of the split is appended." required:"true"`
+	TopicPrefix string   `yaml:"topicPrefix" doc:"Prefix of the topics' names; the number of the split is appended." required:"true" pattern:"[A-Za-z][-_.~+%A-Za-z0-9]{1,249}"`
 	Count       int      `yaml:"count" doc:"Number of topics. Fixed for the life of a split." required:"true" min:"1"`
 	Key         []string `yaml:"key" doc:"Fields (after the transform) whose hash picks the topic. Empty: the record's key."`
 }
@@ -122,7 +122,7 @@ type Attribute struct {
 
 // DeadLetter is where records go that can never be published (rule B6).
 type DeadLetter struct {
-	Topic string `yaml:"topic" doc:"Pub/Sub topic; the original bytes, the position and the reason are published to it." required:"true"`
+	Topic string `yaml:"topic" doc:"Pub/Sub topic; the original bytes, the position and the reason are published to it." required:"true" pattern:"[A-Za-z][-_.~+%A-Za-z0-9]{2,254}"`
 }
 
 // BridgeLimit bounds the bridge.
@@ -138,14 +138,14 @@ type BridgeLimit struct {
 // some of the subscriptions.
 type StreamJob struct {
 	Header   `yaml:",inline"`
-	Metadata Metadata      `yaml:"metadata" required:"true"`
-	Spec     StreamJobSpec `yaml:"spec" required:"true"`
+	Metadata Metadata      `yaml:"metadata" doc:"Name, purpose and labels." required:"true"`
+	Spec     StreamJobSpec `yaml:"spec" doc:"What it is." required:"true"`
 }
 
 // StreamJobSpec is the spec of a StreamJob.
 type StreamJobSpec struct {
 	Platform     `yaml:",inline"`
-	Region       string        `yaml:"region" doc:"Region that the jobs run in." required:"true"`
+	Region       string        `yaml:"region" doc:"Region that the jobs run in." required:"true" pattern:"[a-z]+(-[a-z]+)+[0-9]+"`
 	Template     string        `yaml:"template" doc:"Flex template, gs://BUCKET/OBJECT." required:"true" pattern:"gs://[^/]+/.+"`
 	Staging      string        `yaml:"staging" doc:"Folder, gs://BUCKET/PREFIX, that the resolved job files are written to." required:"true" pattern:"gs://[^/]+/.+"`
 	Jobs         int           `yaml:"jobs" doc:"Number of jobs; subscription i is read by job i modulo this. Job names are NAME-0 … NAME-(n-1)." default:"1" min:"1"`
@@ -160,7 +160,7 @@ type StreamJobSpec struct {
 
 // Subscriptions are PREFIX0 … PREFIX(count-1).
 type Subscriptions struct {
-	SubscriptionPrefix string `yaml:"subscriptionPrefix" doc:"Prefix of the subscriptions' names; the number of the split is appended." required:"true"`
+	SubscriptionPrefix string `yaml:"subscriptionPrefix" doc:"Prefix of the subscriptions' names; the number of the split is appended." required:"true" pattern:"[A-Za-z][-_.~+%A-Za-z0-9]{1,249}"`
 	Count              int    `yaml:"count" doc:"Number of subscriptions." required:"true" min:"1"`
 }
 
@@ -190,7 +190,7 @@ type Aggregation struct {
 	Dimensions []string  `yaml:"dimensions" doc:"Fields to group by." required:"true"`
 	Window     Duration  `yaml:"window" doc:"Size of the fixed windows, aligned to the Unix epoch in UTC." required:"true"`
 	Measures   []Measure `yaml:"measures" doc:"What is computed per group and window." required:"true"`
-	Table      string    `yaml:"table" doc:"BigQuery table in the sink's dataset." required:"true"`
+	Table      string    `yaml:"table" doc:"BigQuery table in the sink's dataset." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
 }
 
 // Measure is one additive value per group and window.
@@ -208,37 +208,37 @@ type Sinks struct {
 
 // BigQuerySink names the tables that all aggregations share.
 type BigQuerySink struct {
-	Dataset string `yaml:"dataset" doc:"Dataset of all tables." required:"true"`
-	Raw     string `yaml:"raw" doc:"Table of every delivery of every event." required:"true"`
-	Late    string `yaml:"late" doc:"Table of events that were later than the horizon." required:"true"`
+	Dataset string `yaml:"dataset" doc:"Dataset of all tables." required:"true" pattern:"[A-Za-z0-9_]{1,1000}"`
+	Raw     string `yaml:"raw" doc:"Table of every delivery of every event." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
+	Late    string `yaml:"late" doc:"Table of events that were later than the horizon." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
 }
 
 // BigtableSink names the serving table.
 type BigtableSink struct {
-	Instance string `yaml:"instance" doc:"Bigtable instance." required:"true"`
-	Table    string `yaml:"table" doc:"Bigtable table." required:"true"`
+	Instance string `yaml:"instance" doc:"Bigtable instance." required:"true" pattern:"[a-z][-a-z0-9]{0,31}[a-z0-9]"`
+	Table    string `yaml:"table" doc:"Bigtable table." required:"true" pattern:"[-_.A-Za-z0-9]{1,50}"`
 }
 
 // Tuning sizes a job.
 type Tuning struct {
 	Workers     int    `yaml:"workers" doc:"Workers at the start." default:"1" min:"1"`
 	MaxWorkers  int    `yaml:"maxWorkers" doc:"Most workers that autoscaling may take." default:"1" min:"1"`
-	MachineType string `yaml:"machineType" doc:"Compute Engine machine type of a worker."`
+	MachineType string `yaml:"machineType" doc:"Compute Engine machine type of a worker." pattern:"[a-z0-9]+(-[a-z0-9]+)*"`
 }
 
 // BatchLoad brings the old batch layer's outputs into BigQuery.
 type BatchLoad struct {
 	Header   `yaml:",inline"`
-	Metadata Metadata      `yaml:"metadata" required:"true"`
-	Spec     BatchLoadSpec `yaml:"spec" required:"true"`
+	Metadata Metadata      `yaml:"metadata" doc:"Name, purpose and labels." required:"true"`
+	Spec     BatchLoadSpec `yaml:"spec" doc:"What it is." required:"true"`
 }
 
 // BatchLoadSpec is the spec of a BatchLoad.
 type BatchLoadSpec struct {
 	Platform `yaml:",inline"`
 	Source   BatchSource `yaml:"source" doc:"The batch layer's files." required:"true"`
-	Dataset  string      `yaml:"dataset" doc:"Dataset of the table." required:"true"`
-	Table    string      `yaml:"table" doc:"Table that the files are loaded into." required:"true"`
+	Dataset  string      `yaml:"dataset" doc:"Dataset of the table." required:"true" pattern:"[A-Za-z0-9_]{1,1000}"`
+	Table    string      `yaml:"table" doc:"Table that the files are loaded into." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
 	Keys     []Field     `yaml:"keys" doc:"Columns of the key." required:"true"`
 	Metrics  []Field     `yaml:"metrics" doc:"Columns of the values." required:"true"`
 }
@@ -253,14 +253,14 @@ type BatchSource struct {
 // Comparison reconciles batch and stream aggregates.
 type Comparison struct {
 	Header   `yaml:",inline"`
-	Metadata Metadata       `yaml:"metadata" required:"true"`
-	Spec     ComparisonSpec `yaml:"spec" required:"true"`
+	Metadata Metadata       `yaml:"metadata" doc:"Name, purpose and labels." required:"true"`
+	Spec     ComparisonSpec `yaml:"spec" doc:"What it is." required:"true"`
 }
 
 // ComparisonSpec is the spec of a Comparison.
 type ComparisonSpec struct {
 	Platform `yaml:",inline"`
-	Dataset  string        `yaml:"dataset" doc:"Dataset of the tables below." required:"true"`
+	Dataset  string        `yaml:"dataset" doc:"Dataset of the tables below." required:"true" pattern:"[A-Za-z0-9_]{1,1000}"`
 	Batch    BatchSide     `yaml:"batch" doc:"The old aggregates." required:"true"`
 	Stream   StreamSide    `yaml:"stream" doc:"The new aggregates." required:"true"`
 	Keys     []Field       `yaml:"keys" doc:"Columns, named alike on both sides, that with the window make the key." required:"true"`
@@ -273,27 +273,29 @@ type ComparisonSpec struct {
 
 // BatchSide is the old side.
 type BatchSide struct {
-	Table  string   `yaml:"table" doc:"Table of the batch aggregates: one row per key and window." required:"true"`
+	Table  string   `yaml:"table" doc:"Table of the batch aggregates: one row per key and window." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
 	Cutoff Duration `yaml:"cutoff" doc:"How long after a window's end the batch job still took events; later ones it dropped." required:"true"`
 }
 
 // StreamSide is the new side.
 type StreamSide struct {
-	Table string `yaml:"table" doc:"Table of the stream aggregates: one row per key, window, writer and pane." required:"true"`
+	Table string `yaml:"table" doc:"Table of the stream aggregates: one row per key, window, writer and pane." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
 	Job   string `yaml:"job" doc:"Name of the StreamJob that writes it; its jobs' watermarks say what is settled." required:"true"`
+
+	SettleAfter Duration `yaml:"settleAfter" doc:"How far past a window's end the watermark of every job must be before the window is compared. Never less than batch.cutoff, which is also what holds where it is not given; the StreamJob's horizon waits until nothing can change any more."`
 }
 
 // Metric is a compared value.
 type Metric struct {
-	Name  string `yaml:"name" doc:"Column on both sides." required:"true"`
+	Name  string `yaml:"name" doc:"Column on both sides." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,99}"`
 	Type  string `yaml:"type" doc:"How it is made from events, and how panes merge." required:"true" enum:"count,sum,min,max"`
 	Field string `yaml:"field" doc:"Field of the raw events that it is made from; none for count."`
 }
 
 // Evidence names the raw events.
 type Evidence struct {
-	Raw            string `yaml:"raw" doc:"Table of every delivery of every event. Empty: no causes are looked for."`
-	Late           string `yaml:"late" doc:"Table of events that the stream side dropped as too late."`
+	Raw            string `yaml:"raw" doc:"Table of every delivery of every event. Empty: no causes are looked for." pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
+	Late           string `yaml:"late" doc:"Table of events that the stream side dropped as too late." pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
 	MaxBytesBilled Bytes  `yaml:"maxBytesBilled" doc:"Byte cap of the evidence query." default:"1GiB"`
 }
 

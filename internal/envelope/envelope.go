@@ -22,6 +22,9 @@ const (
 	AttrSourceTime = "kappa-source-time"
 	// AttrBridge is the name and version of the bridge: name/version.
 	AttrBridge = "kappa-bridge"
+	// AttrNull is "true" on a message whose record had no value (a tombstone),
+	// as opposed to an empty one; it is absent otherwise.
+	AttrNull = "kappa-null"
 )
 
 // TimeLayout is the layout of time attributes.

@@ -50,6 +50,10 @@ type Error struct {
 	Code Code
 	Err  error
 	Hint string // imperative, without a full stop; may be empty
+
+	// Printed says that the command's result, which is printed already, holds
+	// the error: main exits with Code and prints nothing more.
+	Printed bool
 }
 
 func (e *Error) Error() string { return e.Err.Error() }

@@ -1,0 +1,114 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+	"unsafe"
+
+	"cloud.google.com/go/pubsub/v2"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/jobspecs"
+)
+
+// Config is what a bridge needs.
+type Config struct {
+	Spec    *jobspecs.Bridge
+	Version string // of the program, for the attribute kappa-bridge
+	PubSub  *pubsub.Client
+	Log     *slog.Logger
+
+	// InstanceID makes the bridge a static member of the consumer group: when it
+	// is started again under the same id, even after a kill, it gets its
+	// partitions back at once. No two running bridges of a group may share one.
+	// Empty: a dynamic member, whose partitions rest after a kill until the
+	// group's session timeout.
+	InstanceID string
+
+	CommitEvery time.Duration // how often offsets are committed
+	LagEvery    time.Duration // how often lag is measured
+	Startup     time.Duration // longest wait for each service at the start
+	Backoff     Backoff
+}
+
+// DefaultConfig returns a Config with everything that has a default.
+func DefaultConfig() Config {
+	return Config{
+		Log:         slog.New(slog.DiscardHandler),
+		CommitEvery: time.Second,
+		LagEvery:    5 * time.Second,
+		Startup:     20 * time.Second,
+		Backoff:     DefaultBackoff(),
+	}
+}
+
+// Validate reports what is missing or contradicts itself.
+func (c *Config) Validate() error {
+	switch {
+	case c.Spec == nil:
+		return errors.New("bridge: Config.Spec is nil")
+	case c.PubSub == nil:
+		return errors.New("bridge: Config.PubSub is nil")
+	case c.Log == nil:
+		return errors.New("bridge: Config.Log is nil")
+	case c.CommitEvery <= 0, c.LagEvery <= 0, c.Startup <= 0, c.Backoff.First <= 0, c.Backoff.Blocked <= 0, c.Backoff.Timeout <= 0:
+		return errors.New("bridge: a duration of Config is not positive")
+	}
+	s := &c.Spec.Spec
+	switch {
+	case len(s.Source.Brokers) == 0, len(s.Source.Topics) == 0, s.Source.Group == "":
+		return exit.Usagef("spec.source: brokers, topics and group are required")
+	case s.Split.TopicPrefix == "", s.Split.Count < 1:
+		return exit.Usagef("spec.split: topicPrefix and a count of at least 1 are required")
+	case s.DeadLetter.Topic == "":
+		return exit.Usagef("spec.deadLetter.topic is required")
+	case s.Limits.BatchBytes < 1 || s.Limits.BatchBytes > maxRequestBytes:
+		return exit.Usagef("spec.limits.batchBytes: %s is not between 1 and %d, the most that Pub/Sub takes", s.Limits.BatchBytes, maxRequestBytes)
+	case s.Limits.BatchRecords < 1 || s.Limits.BatchRecords > maxRequestMessages:
+		return exit.Usagef("spec.limits.batchRecords: %d is not between 1 and %d, the most that Pub/Sub takes", s.Limits.BatchRecords, maxRequestMessages)
+	case s.Limits.Memory < minMemory || s.Limits.Memory < 8*s.Limits.BatchBytes:
+		return exit.Usagef("spec.limits.memory: %s is too little: it must be at least %s and 8 times batchBytes", s.Limits.Memory, jobspecs.Bytes(minMemory))
+	}
+	for i := range s.Split.Count {
+		if s.Split.Topic(i) == s.DeadLetter.Topic {
+			return exit.Usagef("spec.deadLetter.topic: %q is also a topic of the split", s.DeadLetter.Topic)
+		}
+	}
+	return nil
+}
+
+const minMemory = 4 << 20
+
+// sizes divides the byte budget (invariant B4).
+type sizes struct {
+	fetch    int64 // memory of one fetch
+	fetches  int   // fetches in flight or buffered at once
+	slots    int   // publish requests at once
+	encoded  int64 // memory of one of them
+	buffered int64 // memory of all fetches
+	limit    int64 // what is left for polled records and messages
+	record   int64 // memory of a record and its event beside their bytes
+}
+
+// divide gives an eighth to what the Kafka client buffers and at most an
+// eighth to encoded publish requests, which exist in a message and in a
+// transport buffer at once; the rest holds polled records and their messages.
+func divide(l jobspecs.BridgeLimit, brokers int, p *plan) sizes {
+	s := sizes{fetches: min(max(brokers, 2), 16)}
+	s.fetch = max(int64(l.Memory)/8/int64(s.fetches), minFetch)
+	s.buffered = s.fetch * int64(s.fetches)
+	s.slots = min(max(int(l.Memory/8/(2*l.BatchBytes)), 1), 32)
+	s.encoded = 2 * int64(l.BatchBytes)
+	s.limit = int64(l.Memory) - s.buffered - int64(s.slots)*s.encoded
+	s.record = int64(unsafe.Sizeof(kgo.Record{}) + unsafe.Sizeof(event{}) + 2*unsafe.Sizeof(entry{}) +
+		uintptr(p.attributesPerEvent())*unsafe.Sizeof(attribute{}) + 2*unsafe.Sizeof(uintptr(0)))
+	return s
+}
+
+// topicName is the full name of a topic.
+func topicName(project, topic string) string {
+	return fmt.Sprintf("projects/%s/topics/%s", project, topic)
+}

@@ -1,0 +1,286 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kappa-migrate/kappa/internal/exit"
+)
+
+// partition is a partition that is assigned to us.
+type partition struct {
+	*assignment
+	origin  origin
+	stopped atomic.Bool // invariant B3: nothing of it is published any more
+}
+
+// reader is the member of the consumer group: it polls, enters what it polled
+// into the ledger, follows rebalances and commits.
+//
+// Rebalances are blocked only while polled records are being entered into the
+// ledger, never while they are processed: a slow destination must not get the
+// member evicted.
+type reader struct {
+	*Bridge
+	client *kgo.Client
+	opened chan struct{} // closed when client is set; its callbacks may come earlier
+	sizer  *fetchSizer
+	units  chan unit
+	hard   context.Context // done when the bridge gives up what is outstanding
+	fail   func(error)     // ends the bridge
+	fenced atomic.Bool     // another process has our instance id
+
+	// commits is held while a commit is under way and while an assignment ends,
+	// so that nothing is being committed for a partition that is given away.
+	commits sync.Mutex
+
+	mu       sync.Mutex
+	parts    map[partitionID]*partition
+	stopping bool
+}
+
+// open joins the consumer group.
+func (r *reader) open() error {
+	source, limits := r.spec.Source, r.spec.Limits
+	r.sizer = newFetchSizer(r.sizes.fetch, r.sizes.record)
+	r.sizer.apply = func(fetch, partition int32) { r.client.UpdateFetchMaxBytes(fetch, partition) }
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(source.Brokers...),
+		kgo.ClientID("kappa-bridge-" + r.cfg.Spec.Metadata.Name),
+		kgo.WithLogger(kafkaLogger{r.cfg.Log}),
+		kgo.WithHooks(r),
+		kgo.ConsumerGroup(source.Group),
+		kgo.ConsumeTopics(source.Topics...),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { r.health.solved(groupPart) }),
+		kgo.AdjustFetchOffsetsFn(r.assigned),
+		kgo.OnPartitionsRevoked(r.revoked),
+		kgo.OnPartitionsLost(r.lost),
+		kgo.RebalanceTimeout(max(time.Minute, limits.Drain.D()+30*time.Second)),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // invariant B3: an offset never moves by itself
+		kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.FetchMaxBytes(r.sizer.applied),
+		kgo.FetchMaxPartitionBytes(partitionSize(r.sizer.applied)),
+		kgo.MaxConcurrentFetches(r.sizes.fetches),
+		kgo.MaxDecompressBatchBytes(int(limits.Memory / 2)), // invariant B4
+	}
+	if r.cfg.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(r.cfg.InstanceID))
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return exit.Usagef("set up the Kafka client: %w", err)
+	}
+	r.client = client
+	close(r.opened)
+	return nil
+}
+
+// poll reads until ctx is done.
+func (r *reader) poll(ctx context.Context) {
+	for {
+		// invariant B4: no poll without room for what it brings and for what the
+		// client then fetches in its place.
+		coming := func() int64 { return max(r.sizes.buffered, r.buffered()) }
+		if r.budget.poll(ctx, coming) != nil {
+			return
+		}
+		fetches := r.client.PollFetches(ctx)
+		units := r.enter(fetches)
+		r.client.AllowRebalance()
+		for _, u := range units {
+			select {
+			case r.units <- u:
+			case <-r.hard.Done():
+				return
+			}
+		}
+		if fetches.IsClientClosed() || ctx.Err() != nil {
+			return
+		}
+		if !r.failures(fetches) {
+			continue
+		}
+		select { // errors come at once and would come at once again
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// buffered is what the records that the client has fetched take once polled.
+func (r *reader) buffered() int64 {
+	return r.client.BufferedFetchBytes() + r.client.BufferedFetchRecords()*r.sizes.record
+}
+
+// OnFetchBatchRead is called by the client with each batch that it decodes.
+func (r *reader) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, m kgo.FetchBatchMetrics) {
+	<-r.opened
+	r.sizer.observe(m)
+}
+
+// enter enters polled records into the ledger and charges them to the budget.
+func (r *reader) enter(fetches kgo.Fetches) []unit {
+	c := &chunk{polled: time.Now()}
+	var units []unit
+	var records, bytes int64
+	fetches.EachPartition(func(fp kgo.FetchTopicPartition) {
+		id := partitionID{fp.Topic, fp.Partition}
+		p := r.partition(id)
+		if p == nil || p.stopped.Load() || len(fp.Records) == 0 {
+			return
+		}
+		first, err := p.fetched(len(fp.Records), func(i int) (int64, int32) {
+			return fp.Records[i].Offset, fp.Records[i].LeaderEpoch
+		})
+		if err != nil {
+			r.stop(p, err.Error()+": the log was rewritten") // invariant B3
+			return
+		}
+		r.health.solved(fetchPart(id))
+		for i := 0; i < len(fp.Records); i += maxUnit {
+			run := fp.Records[i:min(i+maxUnit, len(fp.Records))]
+			units = append(units, unit{p, run, ticket{first.to, first.seq + uint64(i)}, c})
+		}
+		for _, rec := range fp.Records {
+			bytes += recordBytes(rec)
+		}
+		records += int64(len(fp.Records))
+	})
+	if records == 0 {
+		return nil
+	}
+	c.bytes = bytes + records*r.sizes.record
+	c.left.Store(records)
+	r.budget.addRecords(c.bytes)
+	r.stats.records.Add(records)
+	r.stats.recordBytes.Add(bytes)
+	return units
+}
+
+func recordBytes(rec *kgo.Record) int64 {
+	n := len(rec.Key) + len(rec.Value)
+	for _, h := range rec.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return int64(n)
+}
+
+// failures deals with the errors of a poll and reports whether there were any.
+func (r *reader) failures(fetches kgo.Fetches) bool {
+	errs := fetches.Errors()
+	for _, fe := range errs {
+		id := partitionID{fe.Topic, fe.Partition}
+		var session *kgo.ErrGroupSession
+		if errors.As(fe.Err, &session) {
+			continue // OnGroupManageError has seen it
+		}
+		p := r.partition(id)
+		if p == nil || p.stopped.Load() {
+			continue
+		}
+		var loss *kgo.ErrDataLoss
+		var large *kgo.ErrDecompressTooLarge
+		switch {
+		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
+			p.stopped.Store(true) // before the look-up: nothing more may pass
+			r.stop(p, r.whatIsGone(p))
+		case errors.As(fe.Err, &loss):
+			r.stop(p, fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back by an unclean leader election",
+				loss.ResetTo, loss.ConsumedTo-1, loss.ConsumedTo-loss.ResetTo))
+		case errors.Is(fe.Err, kerr.UnknownTopicID):
+			next, _ := p.position()
+			r.stop(p, fmt.Sprintf("the topic was deleted or created again: everything from offset %d on of the old topic is gone", next))
+		case errors.As(fe.Err, &large):
+			r.stop(p, fmt.Sprintf("the batch at offset %d decompresses to more than half of limits.memory: raise it", large.Offset))
+		default:
+			if r.health.problem(fetchPart(id), fmt.Sprintf("%s/%d cannot be read: %v", id.topic, id.partition, fe.Err)) {
+				r.cfg.Log.Warn("a partition cannot be read; retrying", "topic", id.topic, "partition", id.partition, "error", fe.Err)
+			}
+		}
+	}
+	return len(errs) > 0
+}
+
+// Parts of health.problem.
+const groupPart = "group"
+
+func fetchPart(id partitionID) string { return fmt.Sprintf("fetch %s/%d", id.topic, id.partition) }
+func stopPart(id partitionID) string  { return fmt.Sprintf("stopped %s/%d", id.topic, id.partition) }
+
+// OnGroupManageError is called by the client when it was put out of the group
+// or cannot join it. It goes on trying by itself.
+func (r *reader) OnGroupManageError(err error) {
+	if errors.Is(err, kerr.FencedInstanceID) {
+		r.fenced.Store(true)
+		r.fail(exit.With(exit.Failed, fmt.Errorf("another process has joined group %s as %s", r.spec.Source.Group, r.cfg.InstanceID)).
+			WithHint("give each bridge that runs at the same time an --instance-id of its own"))
+		return
+	}
+	if r.health.problem(groupPart, "not in consumer group "+r.spec.Source.Group+": "+err.Error()) {
+		r.cfg.Log.Warn("out of the consumer group; joining again", "group", r.spec.Source.Group, "error", err)
+	}
+}
+
+// stop stops a partition (invariant B3): what was published stays committed,
+// nothing beyond the gap is read until the operator has accepted it.
+func (r *reader) stop(p *partition, gone string) {
+	p.stopped.Store(true)
+	r.client.PauseFetchPartitions(map[string][]int32{p.id.topic: {p.id.partition}})
+	r.stats.stopped.Inc()
+	r.health.problem(stopPart(p.id), fmt.Sprintf("%s/%d is stopped: %s; %s", p.id.topic, p.id.partition, gone, acceptGap))
+	r.cfg.Log.Error("partition stopped", "topic", p.id.topic, "partition", p.id.partition, "gone", gone, "mend", acceptGap)
+}
+
+const acceptGap = "to accept this, stop the bridge, set the group's offset with kafka-consumer-groups --reset-offsets and start it again"
+
+// whatIsGone says which offsets are gone and how many.
+func (r *reader) whatIsGone(p *partition) string {
+	ctx, cancel := context.WithTimeout(r.hard, 10*time.Second)
+	defer cancel()
+	next, _ := p.position()
+	starts, err := r.admin.ListStartOffsets(ctx, p.id.topic)
+	ends, eerr := r.admin.ListEndOffsets(ctx, p.id.topic)
+	start, ok := starts.Lookup(p.id.topic, p.id.partition)
+	end, eok := ends.Lookup(p.id.topic, p.id.partition)
+	switch {
+	case err != nil || eerr != nil || !ok || !eok || start.Err != nil || end.Err != nil:
+		return fmt.Sprintf("offset %d is out of range, and the log's bounds cannot be read", next)
+	case next < start.Offset:
+		return fmt.Sprintf("offsets %d to %d (%d) are gone before they were read: retention or a deletion removed them", next, start.Offset-1, start.Offset-next)
+	case next > end.Offset:
+		return fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back or begun again", end.Offset, next-1, next-end.Offset)
+	default:
+		return fmt.Sprintf("offset %d was out of range of the log, which now goes from %d to %d", next, start.Offset, end.Offset-1)
+	}
+}
+
+func (r *reader) partition(id partitionID) *partition {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.parts[id]
+}
+
+// kafkaLogger passes on what the Kafka client warns of.
+type kafkaLogger struct {
+	log interface{ Warn(string, ...any) }
+}
+
+// Level is what the client logs at.
+func (kafkaLogger) Level() kgo.LogLevel { return kgo.LogLevelWarn }
+
+// Log logs a line of the client.
+func (l kafkaLogger) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
+	l.log.Warn("kafka client: "+msg, keyvals...)
+}

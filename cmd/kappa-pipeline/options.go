@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/runners"
+
+	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/gcp"
+	"github.com/kappa-migrate/kappa/jobspecs"
+	"github.com/kappa-migrate/kappa/pipeline"
+)
+
+// Values of --control.
+const (
+	controlNone  = "none"
+	controlStdio = "stdio"
+)
+
+// options are the program's own flags. Beam's packages have put theirs into
+// the same flag set, --runner among them.
+type options struct {
+	jobspec, job, control, archive, logLevel, runner string
+	generation                                       int64
+}
+
+const usage = `kappa-pipeline runs one job of a StreamJob: from its Pub/Sub subscriptions to
+BigQuery and Bigtable, or, with --archive, from the archive of its messages.
+
+Usage:
+  kappa-pipeline --jobspec=FILE --job=NAME --generation=N [flags]
+
+Flags:
+  --jobspec=FILE     file with the StreamJob, a path or gs://BUCKET/OBJECT
+  --job=NAME         job to run, NAME-0 to NAME-(jobs-1); with --archive the name
+                     under which the backfill writes
+  --generation=N     generation of the job, from 1; with the job it names the writer
+  --runner=RUNNER    prism (default; this process, one machine) or dataflow
+  --archive=GLOB     run as a batch over these Avro files, as a Cloud Storage
+                     subscription of Pub/Sub writes them with write_metadata:
+                     paths, or gs://BUCKET/PATTERN
+  --control=MODE     none (default), or stdio: commands and reports, a line of
+                     JSON each, on stdin and stdout; the end of stdin stops the job
+  --log-level=LEVEL  debug, info (default), warn or error
+
+A stream runs until it is drained: by command with --control=stdio, else by
+SIGINT or SIGTERM (sent a second time, it stops at once). Off Dataflow, messages
+are acknowledged only after the drain, when all that they caused is durable; a
+job that is stopped at once has acknowledged nothing.
+
+With --runner=dataflow the flags of Beam's Dataflow runner are taken as well:
+--project, --region, --staging_location, --temp_location, --job_name, --labels,
+--num_workers, --max_num_workers, --worker_machine_type, --experiments,
+--worker_binary, --worker_harness_container_image, --network, --subnetwork,
+--service_account_email and so on.
+`
+
+func parse(args []string) (options, error) {
+	var o options
+	f := flag.CommandLine
+	f.Init("kappa-pipeline", flag.ContinueOnError)
+	f.SetOutput(io.Discard) // errors are printed by main
+	f.StringVar(&o.jobspec, "jobspec", "", "file with the StreamJob")
+	f.StringVar(&o.job, "job", "", "job to run")
+	f.Int64Var(&o.generation, "generation", 0, "generation of the job")
+	f.StringVar(&o.control, "control", controlNone, "none or stdio")
+	f.StringVar(&o.archive, "archive", "", "Avro files of a backfill")
+	f.StringVar(&o.logLevel, "log-level", "info", "log level")
+	f.Usage = func() {}
+	err := f.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return o, err
+	case err != nil:
+		return o, exit.Usagef("%w", err).WithHint("see kappa-pipeline --help")
+	case f.NArg() > 0:
+		return o, exit.Usagef("unexpected argument %q", f.Arg(0)).WithHint("flags are written --name=value")
+	}
+	if o.runner = *runners.Runner; o.runner == "" {
+		o.runner = pipeline.Prism
+	}
+	return o, nil
+}
+
+// validate checks the flags against each other.
+func (o options) validate() error {
+	for _, f := range []struct{ name, value string }{{"jobspec", o.jobspec}, {"job", o.job}} {
+		if f.value == "" {
+			return exit.Usagef("--%s is missing", f.name).WithHint("see kappa-pipeline --help")
+		}
+	}
+	switch {
+	case o.generation < 1:
+		return exit.Usagef("--generation must be at least 1")
+	case o.control != controlNone && o.control != controlStdio:
+		return exit.Usagef("--control=%s: want none or stdio", o.control)
+	case o.runner != pipeline.Prism && !pipeline.Dataflow(o.runner):
+		return exit.Usagef("--runner=%s: want prism or dataflow", o.runner)
+	case o.control == controlStdio && pipeline.Dataflow(o.runner):
+		return exit.Usagef("--control=stdio is for jobs that run in this process, not for Dataflow")
+	}
+	return nil
+}
+
+// plan reads the spec and resolves it for the job.
+func (o options) plan(ctx context.Context) (*pipeline.Plan, error) {
+	spec, err := o.spec(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := gcp.Open(spec.Spec.Platform); err != nil { // rule A4, before anything is touched
+		return nil, err
+	}
+	plan, err := pipeline.NewPlan(spec, o.job, o.generation)
+	if err != nil {
+		return nil, err
+	}
+	if o.archive != "" {
+		return plan, plan.FindArchive(ctx, o.archive)
+	}
+	return plan, plan.Streams(spec, pipeline.Dataflow(o.runner))
+}
+
+// spec reads the one StreamJob of the file.
+func (o options) spec(ctx context.Context) (*jobspecs.StreamJob, error) {
+	// Where the file is read from is known before what it says: an emulator if
+	// there is one. What it says is held against that by plan.
+	from := jobspecs.Platform{Environment: "production"}
+	if os.Getenv(gcp.EnvStorage) != "" {
+		from.Environment = "sandbox"
+	}
+	if !strings.HasPrefix(o.jobspec, "gs://") {
+		from.Environment = "sandbox" // no client is made
+	}
+	platform, err := gcp.Open(from)
+	if err != nil {
+		return nil, err
+	}
+	r, err := pipeline.OpenFile(ctx, platform, o.jobspec)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, exit.Environmentf("read %s: %w", o.jobspec, err)
+	}
+	set, err := jobspecs.Parse(o.jobspec, data, jobspecs.Vars{})
+	if err != nil {
+		return nil, err
+	}
+	if n := len(set.StreamJobs); n != 1 {
+		return nil, exit.Usagef("%s holds %d StreamJobs, want one", o.jobspec, n)
+	}
+	return set.StreamJobs[0], nil
+}
+
+// tuneMemory trades memory for time, up to a bound, unless the environment
+// says how: a job holds little that lives long.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(400 << 20)
+	}
+}

@@ -1,0 +1,148 @@
+package compare
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+
+	"github.com/kappa-migrate/kappa/internal/tables"
+)
+
+// control is what the small control tables say.
+type control struct {
+	generations []tables.Generation // newest row of every writer
+	watermarks  []tables.Watermark  // newest row of every job and generation of the group
+	loads       []tables.BatchLoad  // newest row of every range
+	reloaded    int64               // ranges that were loaded more than once
+}
+
+// readControl reads the control tables. They are small, append-only logs;
+// nothing in them can make a settled window unsettled again, so it does no
+// harm that they are read before both sides.
+func (r *runner) readControl(ctx context.Context, q queries) (control, error) {
+	var c control
+	_, err := r.run(ctx, query{purpose: "generations", sql: q.generations()}, func(row row) error {
+		g, err := readGeneration(row)
+		c.generations = append(c.generations, g)
+		return err
+	})
+	if err != nil {
+		return c, err
+	}
+	group := bigquery.QueryParameter{Name: "group", Value: q.spec.Stream.Job}
+	_, err = r.run(ctx, query{purpose: "watermarks", sql: q.watermarks(), params: []bigquery.QueryParameter{group}}, func(row row) error {
+		m, err := readWatermark(row)
+		c.watermarks = append(c.watermarks, m)
+		return err
+	})
+	if err != nil {
+		return c, err
+	}
+	target := bigquery.QueryParameter{Name: "target", Value: q.spec.Batch.Table}
+	_, err = r.run(ctx, query{purpose: "batch_loads", sql: q.batchLoads(), params: []bigquery.QueryParameter{target}}, func(row row) error {
+		l, loads, err := readLoad(row)
+		c.loads = append(c.loads, l)
+		if loads > 1 {
+			c.reloaded++
+		}
+		return err
+	})
+	return c, err
+}
+
+func readGeneration(row row) (g tables.Generation, err error) {
+	if g.Job, err = get[string](row, "job"); err != nil {
+		return g, err
+	}
+	if g.Generation, err = get[int64](row, "generation"); err != nil {
+		return g, err
+	}
+	if g.Kind, err = get[string](row, "kind"); err != nil {
+		return g, err
+	}
+	if g.State, err = get[string](row, "state"); err != nil {
+		return g, err
+	}
+	supersedes, err := row.text("supersedes")
+	if supersedes != nil {
+		g.Supersedes = bigquery.NullString{StringVal: *supersedes, Valid: true}
+	}
+	return g, err
+}
+
+func readWatermark(row row) (m tables.Watermark, err error) {
+	if m.Job, err = get[string](row, "job"); err != nil {
+		return m, err
+	}
+	if m.Generation, err = get[int64](row, "generation"); err != nil {
+		return m, err
+	}
+	if m.AtMaximum, err = get[bool](row, "at_maximum"); err != nil {
+		return m, err
+	}
+	if m.ObservedAt, err = get[time.Time](row, "observed_at"); err != nil {
+		return m, err
+	}
+	v, err := row.value("watermark")
+	if err != nil || v == nil {
+		return m, err
+	}
+	t, err := get[time.Time](row, "watermark")
+	m.Watermark = bigquery.NullTimestamp{Timestamp: t.UTC(), Valid: true}
+	return m, err
+}
+
+func readLoad(row row) (l tables.BatchLoad, loads int64, err error) {
+	if l.RangeStart, err = get[time.Time](row, "range_start"); err != nil {
+		return l, 0, err
+	}
+	if l.RangeEnd, err = get[time.Time](row, "range_end"); err != nil {
+		return l, 0, err
+	}
+	if l.LoadedAt, err = get[time.Time](row, "loaded_at"); err != nil {
+		return l, 0, err
+	}
+	if !l.RangeStart.Before(l.RangeEnd) {
+		return l, 0, fmt.Errorf("a batch load has the empty range %s to %s", stamp(l.RangeStart), stamp(l.RangeEnd))
+	}
+	loads, err = get[int64](row, "loads")
+	return l, loads, err
+}
+
+// batchFreshness says how fresh the batch side is.
+func (c control) batchFreshness() BatchFreshness {
+	f := BatchFreshness{Loads: int64(len(c.loads)), Reloaded: c.reloaded}
+	for _, l := range c.loads {
+		end, at := l.RangeEnd.UTC(), l.LoadedAt.UTC()
+		if f.CoveredTo == nil || end.After(*f.CoveredTo) {
+			f.CoveredTo = &end
+		}
+		if f.LastLoaded == nil || at.After(*f.LastLoaded) {
+			f.LastLoaded = &at
+		}
+	}
+	return f
+}
+
+// defaultRange fills the bounds that were not given with what the loads cover.
+func (c control) defaultRange(given Range) Range {
+	r := given
+	for _, l := range c.loads {
+		if given.From.IsZero() && (r.From.IsZero() || l.RangeStart.Before(r.From)) {
+			r.From = l.RangeStart
+		}
+		if given.To.IsZero() && (r.To.IsZero() || l.RangeEnd.After(r.To)) {
+			r.To = l.RangeEnd
+		}
+	}
+	if r.To.Before(r.From) || r.From.IsZero() || r.To.IsZero() {
+		// Nothing is loaded there.
+		r = Range{given.From, given.From}
+		if given.From.IsZero() {
+			r = Range{given.To, given.To}
+		}
+	}
+	return Range{r.From.UTC(), r.To.UTC()}
+}

@@ -1,0 +1,253 @@
+package compare
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+	"google.golang.org/api/googleapi"
+	"google.golang.org/api/iterator"
+
+	"github.com/kappa-migrate/kappa/internal/exit"
+)
+
+// jobTimeout ends a query job that runs away; it is far above what a
+// reconciliation within its byte cap takes.
+const jobTimeout = 30 * time.Minute
+
+// runner runs query jobs and keeps account of them.
+type runner struct {
+	client *bigquery.Client
+	log    *slog.Logger
+	labels map[string]string
+	jobs   []QueryJob
+}
+
+// query is one query to run.
+type query struct {
+	purpose  string
+	sql      string
+	params   []bigquery.QueryParameter
+	maxBytes int64 // 0: no cap
+}
+
+func (r *runner) build(q query) *bigquery.Query {
+	bq := r.client.Query(q.sql)
+	bq.Parameters = q.params
+	bq.MaxBytesBilled = q.maxBytes
+	bq.JobTimeout = jobTimeout
+	// A project's default time zone must not shift values.
+	bq.ConnectionProperties = []*bigquery.ConnectionProperty{{Key: "time_zone", Value: "UTC"}}
+	bq.Labels = map[string]string{"kappa_phase": labelValue(q.purpose)}
+	for k, v := range r.labels {
+		bq.Labels[k] = v
+	}
+	return bq
+}
+
+// estimate returns the bytes that q would process, and how sure that is.
+func (r *runner) estimate(ctx context.Context, q query) (int64, string, error) {
+	bq := r.build(q)
+	bq.DryRun = true
+	bq.MaxBytesBilled = 0 // the caller compares, and says it better than the service
+	bq.JobTimeout = 0
+	job, err := bq.Run(ctx)
+	if err != nil {
+		return 0, "", classify("estimate the "+q.purpose+" query", err)
+	}
+	st := job.LastStatus()
+	if st == nil || st.Statistics == nil {
+		return 0, "", exit.Environmentf("estimate the %s query: the service sent no statistics", q.purpose)
+	}
+	accuracy := ""
+	if d, ok := st.Statistics.Details.(*bigquery.QueryStatistics); ok {
+		accuracy = d.TotalBytesProcessedAccuracy
+	}
+	return st.Statistics.TotalBytesProcessed, accuracy, nil
+}
+
+// run runs q to its end and hands its rows to each. A job whose context ends is
+// cancelled: nobody waits for its result, but it would be billed.
+func (r *runner) run(ctx context.Context, q query, each func(row) error) (QueryJob, error) {
+	what := "run the " + q.purpose + " query"
+	job, err := r.build(q).Run(ctx)
+	if err != nil {
+		return QueryJob{}, classify(what, err)
+	}
+	status, err := job.Wait(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			if cerr := job.Cancel(stop); cerr != nil {
+				r.log.Warn("query job not cancelled", "job_id", job.ID(), "error", cerr)
+			}
+			return QueryJob{}, fmt.Errorf("%s: %w", what, ctx.Err())
+		}
+		return QueryJob{}, classify(what, err)
+	}
+	if err := status.Err(); err != nil {
+		return QueryJob{}, classify(what, err)
+	}
+	done := QueryJob{Purpose: q.purpose, ID: job.ID()}
+	if s := status.Statistics; s != nil {
+		done.Processed = s.TotalBytesProcessed
+		if d, ok := s.Details.(*bigquery.QueryStatistics); ok {
+			done.Billed = d.TotalBytesBilled
+		}
+	}
+	r.jobs = append(r.jobs, done)
+	r.log.Debug("query done", "purpose", q.purpose, "job_id", done.ID, "bytes_processed", done.Processed, "bytes_billed", done.Billed)
+	it, err := job.Read(ctx)
+	if err != nil {
+		return done, classify("read the "+q.purpose+" query's result", err)
+	}
+	var names map[string]int
+	for {
+		var vals []bigquery.Value
+		err := it.Next(&vals)
+		if errors.Is(err, iterator.Done) {
+			return done, nil
+		}
+		if err != nil {
+			return done, classify("read the "+q.purpose+" query's result", err)
+		}
+		if names == nil {
+			names = make(map[string]int, len(it.Schema))
+			for i, f := range it.Schema {
+				names[f.Name] = i
+			}
+		}
+		if err := each(row{names, vals}); err != nil {
+			return done, fmt.Errorf("read the %s query's result: %w", q.purpose, err)
+		}
+	}
+}
+
+// classify gives an error of the service its exit code: what the user must
+// mend around the program is an environment error, all else a failed run.
+func classify(what string, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	wrapped := fmt.Errorf("%s: %w", what, err)
+	var api *googleapi.Error
+	var job *bigquery.Error
+	var netErr net.Error
+	var urlErr *url.Error
+	reason := ""
+	switch {
+	case errors.As(err, &job):
+		reason = job.Reason
+	case errors.As(err, &api):
+		if len(api.Errors) > 0 {
+			reason = api.Errors[0].Reason
+		}
+		switch api.Code {
+		case 401, 403, 404:
+			return exit.With(exit.Environment, wrapped)
+		}
+	case errors.As(err, &netErr), errors.As(err, &urlErr):
+		return exit.With(exit.Environment, wrapped).WithHint("check the connection to BigQuery")
+	}
+	switch reason {
+	case "notFound", "accessDenied", "authError", "quotaExceeded", "billingNotEnabled":
+		return exit.With(exit.Environment, wrapped)
+	case reasonBytesBilled:
+		return exit.With(exit.Usage, wrapped).WithHint("compare a smaller range, or raise the byte cap in the spec")
+	}
+	return exit.With(exit.Failed, wrapped)
+}
+
+const reasonBytesBilled = "bytesBilledLimitExceeded"
+
+// row is a row of a result, by column name.
+type row struct {
+	names map[string]int
+	vals  []bigquery.Value
+}
+
+func (r row) value(name string) (bigquery.Value, error) {
+	i, ok := r.names[name]
+	if !ok {
+		return nil, fmt.Errorf("the result has no column %s", name)
+	}
+	return r.vals[i], nil
+}
+
+func get[T any](r row, name string) (T, error) {
+	var zero T
+	v, err := r.value(name)
+	if err != nil {
+		return zero, err
+	}
+	t, ok := v.(T)
+	if !ok {
+		return zero, fmt.Errorf("column %s is %T, not %T", name, v, zero)
+	}
+	return t, nil
+}
+
+// counter reads a whole number that is not negative; NULL, the sum of no rows,
+// is 0.
+func (r row) counter(name string) (int64, error) {
+	if v, err := r.value(name); err != nil || v == nil {
+		return 0, err
+	}
+	return get[int64](r, name)
+}
+
+// whole reads an INT64 or NUMERIC without a fraction; nil for NULL.
+func (r row) whole(name string) (*big.Int, error) {
+	v, err := r.value(name)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case int64:
+		return big.NewInt(v), nil
+	case *big.Rat:
+		if v.IsInt() {
+			return v.Num(), nil
+		}
+	}
+	return nil, fmt.Errorf("column %s is %v (%T), not a whole number", name, v, v)
+}
+
+// text reads a STRING; nil for NULL.
+func (r row) text(name string) (*string, error) {
+	v, err := r.value(name)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	s, err := get[string](r, name)
+	return &s, err
+}
+
+var notLabel = regexp.MustCompile(`[^a-z0-9_-]`)
+
+// labelValue makes a valid label of s: lower-case letters, digits, - and _, at
+// most 63 characters.
+func labelValue(s string) string {
+	s = notLabel.ReplaceAllString(strings.ToLower(s), "_")
+	return s[:min(len(s), 63)]
+}
+
+// labels are the labels of every job of a run.
+func labels(name string, further map[string]string) map[string]string {
+	l := map[string]string{"kappa_comparison": labelValue(name)}
+	for k, v := range further {
+		if k = labelValue(k); k != "" && (k[0] >= 'a' && k[0] <= 'z') {
+			l[k] = labelValue(v)
+		}
+	}
+	return l
+}

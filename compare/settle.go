@@ -1,0 +1,271 @@
+package compare
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kappa-migrate/kappa/internal/tables"
+)
+
+// This file decides, without I/O, which writers count and which windows are
+// settled (rules P2 and C4).
+
+func writerName(job string, generation int64) string { return fmt.Sprintf("%s@%d", job, generation) }
+
+// decideWriters says of every writer whether its rows count, from the newest
+// row of each in the generations table (invariant P2). What is not known to
+// count does not:
+//
+//   - open and drained count; void and cancelled (a job that died without a
+//     drain, rule P5) and states of a later version do not;
+//   - a backfill counts once it is drained: half of one is no replacement;
+//   - a writer that a counting one supersedes does not count.
+func decideWriters(gens []tables.Generation) []Writer {
+	writers := make([]Writer, len(gens))
+	superseded := map[string]string{}
+	for i, g := range gens {
+		w := Writer{Job: g.Job, Generation: g.Generation, Kind: g.Kind, State: g.State}
+		switch {
+		case g.State == tables.StateVoid:
+			w.Reason = "void"
+		case g.State == tables.StateCancelled:
+			w.Reason = "cancelled without a drain"
+		case g.State != tables.StateOpen && g.State != tables.StateDrained:
+			w.Reason = fmt.Sprintf("state %q is not known to this version", g.State)
+		case g.Kind == tables.WriterBackfill && g.State == tables.StateOpen:
+			w.Reason = "backfill not yet complete"
+		default:
+			w.Counts = true
+			if g.Supersedes.Valid {
+				superseded[g.Supersedes.StringVal] = writerName(g.Job, g.Generation)
+			}
+		}
+		writers[i] = w
+	}
+	for i := range writers {
+		w := &writers[i]
+		if by, ok := superseded[writerName(w.Job, w.Generation)]; ok && w.Counts {
+			w.Counts, w.Reason = false, "superseded by "+by
+		}
+	}
+	slices.SortFunc(writers, func(a, b Writer) int {
+		if c := strings.Compare(a.Job, b.Job); c != 0 {
+			return c
+		}
+		return int(a.Generation - b.Generation)
+	})
+	return writers
+}
+
+// streamState is how far the stream side is settled.
+type streamState struct {
+	jobs      []JobState
+	settled   bool      // something is settled
+	atMaximum bool      // everything is
+	through   time.Time // all jobs are past this, unless atMaximum
+	problem   string    // why nothing is settled
+}
+
+var jobNumber = regexp.MustCompile(`^-[0-9]+$`)
+
+// decideStream says how far the jobs of a group have come. The jobs are those
+// that have published a watermark for the group and the stream writers that
+// are named after it. What counts for a job is the watermark of its newest
+// generation: while that one is void nothing is settled, for what it read is
+// still to be read again.
+func decideStream(group string, gens []tables.Generation, marks []tables.Watermark) streamState {
+	newest := map[string]tables.Generation{}
+	jobs := map[string]bool{}
+	for _, g := range gens {
+		tail, named := strings.CutPrefix(g.Job, group)
+		if named && jobNumber.MatchString(tail) && g.Kind == tables.WriterStream {
+			jobs[g.Job] = true
+		}
+		if old, ok := newest[g.Job]; g.Kind == tables.WriterStream && (!ok || g.Generation > old.Generation) {
+			newest[g.Job] = g
+		}
+	}
+	observed := map[string]tables.Watermark{}
+	for _, m := range marks {
+		jobs[m.Job] = true
+		name := writerName(m.Job, m.Generation)
+		if old, ok := observed[name]; !ok || m.ObservedAt.After(old.ObservedAt) {
+			observed[name] = m
+		}
+	}
+	names := make([]string, 0, len(jobs))
+	for j := range jobs {
+		names = append(names, j)
+	}
+	slices.Sort(names)
+	s := streamState{settled: true, atMaximum: true}
+	for _, name := range names {
+		state := jobState(name, newest, observed)
+		s.jobs = append(s.jobs, state)
+		switch {
+		case state.Problem != "":
+			s.settled = false
+			if s.problem == "" {
+				s.problem = fmt.Sprintf("job %s: %s", name, state.Problem)
+			}
+		case state.AtMaximum:
+		default:
+			if s.atMaximum || state.Watermark.Before(s.through) {
+				s.through = *state.Watermark
+			}
+			s.atMaximum = false
+		}
+	}
+	if len(names) == 0 {
+		s.settled, s.problem = false, fmt.Sprintf("no job of the group %s has published a watermark", group)
+	}
+	if !s.settled {
+		s.atMaximum = false
+	}
+	return s
+}
+
+func jobState(job string, newest map[string]tables.Generation, observed map[string]tables.Watermark) JobState {
+	state := JobState{Job: job}
+	g, ok := newest[job]
+	if !ok {
+		state.Problem = "it is not in the generations table"
+		return state
+	}
+	state.Generation = g.Generation
+	m, ok := observed[writerName(job, g.Generation)]
+	if ok {
+		state.AtMaximum, state.ObservedAt = m.AtMaximum, &m.ObservedAt
+		if m.Watermark.Valid {
+			state.Watermark = &m.Watermark.Timestamp
+		}
+	}
+	switch {
+	case g.State != tables.StateOpen && g.State != tables.StateDrained:
+		state.AtMaximum = false
+		state.Problem = fmt.Sprintf("its newest generation %d is %s, and none has taken its place", g.Generation, g.State)
+	case !ok:
+		state.Problem = fmt.Sprintf("generation %d has published no watermark", g.Generation)
+	case !m.AtMaximum && !m.Watermark.Valid:
+		state.Problem = fmt.Sprintf("the watermark of generation %d is not known yet", g.Generation)
+	}
+	return state
+}
+
+// floor and ceil align to windows, which start at multiples of size since the
+// Unix epoch.
+func floor(t time.Time, size time.Duration) time.Time {
+	us, n := t.UnixMicro(), size.Microseconds()
+	return time.UnixMicro(us - (us%n+n)%n).UTC()
+}
+
+func ceil(t time.Time, size time.Duration) time.Time {
+	if f := floor(t, size); !f.Equal(t) {
+		return f.Add(size)
+	}
+	return t.UTC()
+}
+
+// decideScope finds the settled windows: those in r that a batch load covers
+// wholly and whose end all jobs are past by after. Bounds of the result are
+// starts of windows (invariant C4).
+func decideScope(r Range, size, after time.Duration, loads []tables.BatchLoad, stream streamState) (settled []Range, left []LeftOut) {
+	whole := Range{ceil(r.From, size), ceil(r.To, size)}
+	loaded := clip(coverage(loads, size), whole)
+	settled = loaded
+	switch {
+	case !stream.settled:
+		settled = nil
+	case !stream.atMaximum:
+		// A window counts if start + size + after ≤ watermark.
+		last := floor(stream.through.Add(-size-after), size)
+		settled = clip(loaded, Range{whole.From, last.Add(size)})
+	}
+	if missing := subtract([]Range{whole}, loaded); len(missing) > 0 {
+		left = append(left, LeftOut{LeftOutNotLoaded, "no batch load covers them", windows(missing, size), missing})
+	}
+	if open := subtract(loaded, settled); len(open) > 0 {
+		message := stream.problem
+		if message == "" {
+			message = fmt.Sprintf("the stream's watermark, %s, is not past their end by %s", stamp(stream.through), shortDuration(after))
+		}
+		left = append(left, LeftOut{LeftOutStreamOpen, message, windows(open, size), open})
+	}
+	return settled, left
+}
+
+// coverage merges the loads' ranges and shrinks them to whole windows.
+func coverage(loads []tables.BatchLoad, size time.Duration) []Range {
+	var spans []Range
+	for _, l := range loads {
+		spans = append(spans, Range{l.RangeStart.UTC(), l.RangeEnd.UTC()})
+	}
+	slices.SortFunc(spans, func(a, b Range) int { return a.From.Compare(b.From) })
+	var merged []Range
+	for _, s := range spans {
+		if n := len(merged); n > 0 && !s.From.After(merged[n-1].To) {
+			if s.To.After(merged[n-1].To) {
+				merged[n-1].To = s.To
+			}
+			continue
+		}
+		merged = append(merged, s)
+	}
+	var out []Range
+	for _, s := range merged {
+		s.From, s.To = ceil(s.From, size), floor(s.To, size)
+		if s.From.Before(s.To) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// clip returns the parts of spans that are within bounds.
+func clip(spans []Range, bounds Range) []Range {
+	var out []Range
+	for _, s := range spans {
+		if s.From.Before(bounds.From) {
+			s.From = bounds.From
+		}
+		if s.To.After(bounds.To) {
+			s.To = bounds.To
+		}
+		if s.From.Before(s.To) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// subtract returns the parts of spans that no range of holes covers; both are
+// sorted and disjoint.
+func subtract(spans, holes []Range) []Range {
+	var out []Range
+	for _, s := range spans {
+		for _, h := range holes {
+			if !h.To.After(s.From) || !h.From.Before(s.To) {
+				continue
+			}
+			if h.From.After(s.From) {
+				out = append(out, Range{s.From, h.From})
+			}
+			s.From = h.To
+		}
+		if s.From.Before(s.To) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func windows(spans []Range, size time.Duration) int64 {
+	var n int64
+	for _, s := range spans {
+		n += int64(s.To.Sub(s.From) / size)
+	}
+	return n
+}

@@ -1,0 +1,267 @@
+package compare
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/kappa-migrate/kappa/internal/tables"
+)
+
+var epoch = time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC)
+
+func hours(n float64) time.Time { return epoch.Add(time.Duration(n * float64(time.Hour))) }
+
+func gen(job string, n int64, kind, state, supersedes string) tables.Generation {
+	g := tables.Generation{Job: job, Generation: n, Kind: kind, State: state, Seq: 1}
+	if supersedes != "" {
+		g.Supersedes = bigquery.NullString{StringVal: supersedes, Valid: true}
+	}
+	return g
+}
+
+func mark(job string, n int64, at time.Time, maximum bool) tables.Watermark {
+	return tables.Watermark{Group: "flights", Job: job, Generation: n, AtMaximum: maximum, ObservedAt: hours(100),
+		Watermark: bigquery.NullTimestamp{Timestamp: at, Valid: !at.IsZero()}}
+}
+
+func TestDecideWriters(t *testing.T) {
+	tests := []struct {
+		name   string
+		gens   []tables.Generation
+		counts []string
+		reason map[string]string
+	}{
+		{"open and drained count", []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), gen("flights-0", 2, "stream", "open", "")},
+			[]string{"flights-0@1", "flights-0@2"}, nil},
+		{"void and cancelled do not", []tables.Generation{gen("a", 1, "stream", "void", ""), gen("b", 1, "stream", "cancelled", "")}, nil,
+			map[string]string{"a@1": "void", "b@1": "cancelled without a drain"}},
+		{"a state of the future does not", []tables.Generation{gen("a", 1, "stream", "paused", "")}, nil, map[string]string{"a@1": `state "paused" is not known to this version`}},
+		{"a drained backfill replaces", []tables.Generation{gen("a", 1, "stream", "drained", ""), gen("fill", 1, "backfill", "drained", "a@1")},
+			[]string{"fill@1"}, map[string]string{"a@1": "superseded by fill@1"}},
+		{"an open backfill does not", []tables.Generation{gen("a", 1, "stream", "drained", ""), gen("fill", 1, "backfill", "open", "a@1")},
+			[]string{"a@1"}, map[string]string{"fill@1": "backfill not yet complete"}},
+		{"a void writer supersedes nothing", []tables.Generation{gen("a", 1, "stream", "drained", ""), gen("fill", 1, "backfill", "void", "a@1")},
+			[]string{"a@1"}, map[string]string{"fill@1": "void"}},
+		{"a chain leaves the last", []tables.Generation{gen("a", 1, "stream", "drained", ""), gen("a", 2, "stream", "drained", "a@1"), gen("a", 3, "stream", "drained", "a@2")},
+			[]string{"a@3"}, map[string]string{"a@1": "superseded by a@2", "a@2": "superseded by a@3"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var counts []string
+			reasons := map[string]string{}
+			for _, w := range decideWriters(tt.gens) {
+				if w.Counts {
+					counts = append(counts, writerName(w.Job, w.Generation))
+				} else {
+					reasons[writerName(w.Job, w.Generation)] = w.Reason
+				}
+			}
+			if diff := cmp.Diff(tt.counts, counts); diff != "" {
+				t.Errorf("writers that count (-want +got):\n%s", diff)
+			}
+			if tt.reason == nil {
+				tt.reason = map[string]string{}
+			}
+			if diff := cmp.Diff(tt.reason, reasons); diff != "" {
+				t.Errorf("reasons (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDecideStream(t *testing.T) {
+	open := func(job string, n int64) tables.Generation { return gen(job, n, "stream", "open", "") }
+	tests := []struct {
+		name    string
+		gens    []tables.Generation
+		marks   []tables.Watermark
+		settled bool
+		through time.Time // zero: at maximum
+		problem string
+	}{
+		{name: "no watermarks at all", gens: nil, problem: "no job of the group flights has published a watermark"},
+		{name: "a job of the group without a watermark", gens: []tables.Generation{open("flights-0", 1), open("flights-1", 1)},
+			marks: []tables.Watermark{mark("flights-0", 1, hours(5), false)}, problem: "job flights-1: generation 1 has published no watermark"},
+		{name: "jobs of other groups do not matter", gens: []tables.Generation{open("flights-0", 1), open("flights-eu-0", 1), open("fares-0", 1)},
+			marks: []tables.Watermark{mark("flights-0", 1, hours(5), false)}, settled: true, through: hours(5)},
+		{name: "the slowest job holds", gens: []tables.Generation{open("flights-0", 1), open("flights-1", 1), open("flights-2", 1)},
+			marks:   []tables.Watermark{mark("flights-0", 1, hours(5), false), mark("flights-1", 1, hours(3), false), mark("flights-2", 1, time.Time{}, true)},
+			settled: true, through: hours(3)},
+		{name: "all at maximum", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", "")},
+			marks: []tables.Watermark{mark("flights-0", 1, hours(5), true)}, settled: true},
+		{name: "the newest generation counts, not the drained one before", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), open("flights-0", 2)},
+			marks: []tables.Watermark{mark("flights-0", 1, hours(9), true), mark("flights-0", 2, hours(2), false)}, settled: true, through: hours(2)},
+		{name: "a new generation has not spoken yet", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), open("flights-0", 2)},
+			marks: []tables.Watermark{mark("flights-0", 1, hours(9), true)}, problem: "job flights-0: generation 2 has published no watermark"},
+		{name: "a void generation holds until another takes its place", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), gen("flights-0", 2, "stream", "void", "")},
+			marks:   []tables.Watermark{mark("flights-0", 1, hours(9), true), mark("flights-0", 2, hours(9), true)},
+			problem: "job flights-0: its newest generation 2 is void, and none has taken its place"},
+		{name: "a void generation that was replaced", gens: []tables.Generation{gen("flights-0", 1, "stream", "void", ""), gen("flights-0", 2, "stream", "drained", "")},
+			marks: []tables.Watermark{mark("flights-0", 1, hours(1), false), mark("flights-0", 2, hours(9), true)}, settled: true},
+		{name: "unknown watermark", gens: []tables.Generation{open("flights-0", 1)}, marks: []tables.Watermark{mark("flights-0", 1, time.Time{}, false)},
+			problem: "job flights-0: the watermark of generation 1 is not known yet"},
+		{name: "a watermark of an unlisted job", marks: []tables.Watermark{mark("flights-0", 1, hours(1), false)}, problem: "job flights-0: it is not in the generations table"},
+		{name: "a backfill is no job of the group", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), gen("flights-9", 1, "backfill", "open", "")},
+			marks: []tables.Watermark{mark("flights-0", 1, hours(9), true)}, settled: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := decideStream("flights", tt.gens, tt.marks)
+			if s.settled != tt.settled || s.problem != tt.problem {
+				t.Fatalf("settled %v, problem %q; want %v, %q", s.settled, s.problem, tt.settled, tt.problem)
+			}
+			if !s.settled {
+				return
+			}
+			if s.atMaximum != tt.through.IsZero() || !s.atMaximum && !s.through.Equal(tt.through) {
+				t.Errorf("at maximum %v, through %v; want through %v", s.atMaximum, s.through, tt.through)
+			}
+		})
+	}
+}
+
+func load(from, to float64) tables.BatchLoad {
+	return tables.BatchLoad{RangeStart: hours(from), RangeEnd: hours(to), LoadedAt: hours(200)}
+}
+
+func span(from, to float64) Range { return Range{hours(from), hours(to)} }
+
+func TestDecideScope(t *testing.T) {
+	through := func(h float64) streamState { return streamState{settled: true, through: hours(h)} }
+	maximum := streamState{settled: true, atMaximum: true}
+	tests := []struct {
+		name    string
+		r       Range
+		after   time.Duration
+		loads   []tables.BatchLoad
+		stream  streamState
+		settled []Range
+		left    map[string]int64
+	}{
+		{"all of it", span(0, 8), 0, []tables.BatchLoad{load(0, 4), load(4, 8)}, maximum, []Range{span(0, 8)}, nil},
+		{"a gap in the loads", span(0, 12), 0, []tables.BatchLoad{load(8, 12), load(0, 4)}, maximum, []Range{span(0, 4), span(8, 12)}, map[string]int64{LeftOutNotLoaded: 4}},
+		{"overlapping loads", span(0, 6), 0, []tables.BatchLoad{load(0, 4), load(1, 2), load(3, 6)}, maximum, []Range{span(0, 6)}, nil},
+		{"watermark inside", span(0, 8), 0, []tables.BatchLoad{load(0, 8)}, through(5.5), []Range{span(0, 5)}, map[string]int64{LeftOutStreamOpen: 3}},
+		{"watermark exactly at a window's end settles it", span(0, 8), 0, []tables.BatchLoad{load(0, 8)}, through(5), []Range{span(0, 5)}, map[string]int64{LeftOutStreamOpen: 3}},
+		{"settle after", span(0, 8), 2 * time.Hour, []tables.BatchLoad{load(0, 8)}, through(5), []Range{span(0, 3)}, map[string]int64{LeftOutStreamOpen: 5}},
+		{"one microsecond short", span(0, 8), 0, []tables.BatchLoad{load(0, 8)}, streamState{settled: true, through: hours(5).Add(-time.Microsecond)}, []Range{span(0, 4)}, map[string]int64{LeftOutStreamOpen: 4}},
+		{"watermark before everything", span(0, 8), 0, []tables.BatchLoad{load(0, 8)}, through(-5), nil, map[string]int64{LeftOutStreamOpen: 8}},
+		{"nothing known of the stream", span(0, 8), 0, []tables.BatchLoad{load(0, 4)}, streamState{problem: "none"}, nil, map[string]int64{LeftOutNotLoaded: 4, LeftOutStreamOpen: 4}},
+		{"bounds inside windows take whole windows", span(0.5, 3.5), 0, []tables.BatchLoad{load(0, 8)}, maximum, []Range{span(1, 4)}, nil},
+		{"loads that end inside a window do not cover it", span(0, 8), 0, []tables.BatchLoad{load(0.5, 7.5)}, maximum, []Range{span(1, 7)}, map[string]int64{LeftOutNotLoaded: 2}},
+		{"an empty range", Range{}, 0, nil, maximum, nil, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			settled, left := decideScope(tt.r, time.Hour, tt.after, tt.loads, tt.stream)
+			if diff := cmp.Diff(tt.settled, settled); diff != "" {
+				t.Errorf("settled (-want +got):\n%s", diff)
+			}
+			got := map[string]int64{}
+			for _, l := range left {
+				got[l.Reason] = l.Windows
+			}
+			if tt.left == nil {
+				tt.left = map[string]int64{}
+			}
+			if diff := cmp.Diff(tt.left, got); diff != "" {
+				t.Errorf("left out (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Every window of the range is either settled or left out, once; and it is
+// settled exactly if a load covers it and the watermark is past it.
+func TestDecideScopeLosesNoWindow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		hour := func(name string) float64 { return float64(rapid.IntRange(-30, 30).Draw(t, name)) }
+		from := hour("from")
+		r := span(from, from+float64(rapid.IntRange(1, 40).Draw(t, "length")))
+		var loads []tables.BatchLoad
+		for range rapid.IntRange(0, 5).Draw(t, "loads") {
+			at := hour("load")
+			loads = append(loads, load(at, at+float64(rapid.IntRange(1, 12).Draw(t, "size"))))
+		}
+		after := time.Duration(rapid.IntRange(0, 300).Draw(t, "after")) * time.Minute
+		stream := streamState{settled: rapid.Bool().Draw(t, "known"), atMaximum: rapid.Bool().Draw(t, "maximum"), through: hours(hour("watermark"))}
+		settled, left := decideScope(r, time.Hour, after, loads, stream)
+		in := func(spans []Range, w time.Time) int {
+			n := 0
+			for _, s := range spans {
+				if !w.Before(s.From) && w.Before(s.To) {
+					n++
+				}
+			}
+			return n
+		}
+		for w := r.From; w.Before(r.To); w = w.Add(time.Hour) {
+			loaded := slices.ContainsFunc(coverageByHour(loads), func(h time.Time) bool { return h.Equal(w) })
+			past := stream.settled && (stream.atMaximum || !w.Add(time.Hour+after).After(stream.through))
+			if got := in(settled, w) == 1; got != (loaded && past) {
+				t.Fatalf("window %s settled %v; loaded %v, past %v", w, got, loaded, past)
+			}
+			n := in(settled, w)
+			for _, l := range left {
+				n += in(l.Ranges, w)
+				if in(l.Ranges, w) > 0 && (l.Reason == LeftOutNotLoaded) == loaded {
+					t.Fatalf("window %s is left out for %s; loaded %v", w, l.Reason, loaded)
+				}
+			}
+			if n != 1 {
+				t.Fatalf("window %s is accounted for %d times", w, n)
+			}
+		}
+	})
+}
+
+func coverageByHour(loads []tables.BatchLoad) []time.Time {
+	var hs []time.Time
+	for _, l := range loads {
+		for w := l.RangeStart; w.Before(l.RangeEnd); w = w.Add(time.Hour) {
+			hs = append(hs, w)
+		}
+	}
+	return hs
+}
+
+func TestFloorBeforeTheEpoch(t *testing.T) {
+	at := time.Date(1969, 12, 31, 22, 30, 0, 0, time.UTC)
+	if got := floor(at, time.Hour); !got.Equal(at.Add(-30 * time.Minute)) {
+		t.Errorf("floor = %s", got)
+	}
+	if got := ceil(at, time.Hour); !got.Equal(at.Add(30 * time.Minute)) {
+		t.Errorf("ceil = %s", got)
+	}
+}
+
+func TestDefaultRange(t *testing.T) {
+	c := control{loads: []tables.BatchLoad{load(4, 8), load(0, 4)}}
+	tests := []struct {
+		name        string
+		given, want Range
+	}{
+		{"nothing given", Range{}, span(0, 8)},
+		{"from given", Range{From: hours(2)}, span(2, 8)},
+		{"to given", Range{To: hours(2)}, span(0, 2)},
+		{"both given", span(-4, 20), span(-4, 20)},
+		{"from beyond the loads", Range{From: hours(9)}, span(9, 9)},
+	}
+	for _, tt := range tests {
+		if got := c.defaultRange(tt.given); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+	if got := (control{}).defaultRange(Range{}); got != (Range{}) {
+		t.Errorf("without loads: %v, want none", got)
+	}
+	if s := (Config{Range: span(3, 3)}).Validate(); s == nil || !strings.Contains(s.Error(), "no spec") {
+		t.Errorf("Validate = %v", s)
+	}
+}

@@ -1,0 +1,27 @@
+package compare
+
+import (
+	"time"
+
+	"github.com/kappa-migrate/kappa/jobspecs"
+)
+
+func flightsSpec() *jobspecs.Comparison {
+	return &jobspecs.Comparison{
+		Header:   jobspecs.Header{APIVersion: jobspecs.APIVersion, Kind: jobspecs.KindComparison},
+		Metadata: jobspecs.Metadata{Name: "flights", Labels: map[string]string{"Team": "Data Platform"}},
+		Spec: jobspecs.ComparisonSpec{
+			Platform: jobspecs.Platform{Environment: "sandbox", Project: "kappa-demo"},
+			Dataset:  "kappa",
+			Batch:    jobspecs.BatchSide{Table: "batch_flights", Cutoff: jobspecs.Duration(2 * time.Hour)},
+			Stream:   jobspecs.StreamSide{Table: "stream_flights", Job: "flights"},
+			Keys:     []jobspecs.Field{{Name: "origin", Type: "STRING"}},
+			Window:   jobspecs.Duration(time.Hour),
+			Metrics: []jobspecs.Metric{{Name: "flights", Type: "count"},
+				{Name: "delay_sum", Type: "sum", Field: "delay"}, {Name: "distance_sum", Type: "sum", Field: "distance"}},
+			Evidence: jobspecs.Evidence{Raw: "raw_flights", Late: "late_flights", MaxBytesBilled: 1 << 30},
+			Gate:     jobspecs.Gate{MinExactPercent: "95"},
+			Limits:   jobspecs.CompareLimits{MaxBytesBilled: 10 << 30, Samples: 20},
+		},
+	}
+}

@@ -1,0 +1,365 @@
+package compare
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+
+	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/jobspecs"
+)
+
+// ResultVersion is the version of the JSON form of Result. Fields are added
+// without a new version; a field that changes its meaning takes a new one.
+const ResultVersion = 1
+
+// Config is what a run needs.
+type Config struct {
+	Spec   *jobspecs.Comparison
+	Client *bigquery.Client
+
+	// Range bounds the windows by their start; a zero bound is taken from what
+	// the batch loads cover.
+	Range Range
+
+	Progress func(Progress)   // nil: none; called from the goroutine of Run
+	Log      *slog.Logger     // nil: discarded
+	Now      func() time.Time // nil: time.Now
+}
+
+// Validate refuses a config that Run could not work with.
+func (c Config) Validate() error {
+	switch {
+	case c.Spec == nil:
+		return errors.New("compare: no spec")
+	case c.Client == nil:
+		return errors.New("compare: no BigQuery client")
+	case !c.Range.From.IsZero() && !c.Range.To.IsZero() && !c.Range.From.Before(c.Range.To):
+		return exit.Usagef("the range from %s to %s is empty", stamp(c.Range.From), stamp(c.Range.To)).
+			WithHint("give --from before --to")
+	}
+	return nil
+}
+
+// Range is a half-open span of time, in UTC.
+type Range struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+}
+
+// Progress is a step of a run. Total is 0 while unknown.
+type Progress struct {
+	Phase   string // preflight, control, estimate, reconcile, evidence
+	Message string
+	Done    int64
+	Total   int64
+}
+
+// Verdicts.
+const (
+	Go     = "GO"
+	Hold   = "HOLD"
+	NoData = "NO DATA"
+)
+
+// Classes of a compared key.
+const (
+	ClassExact     = "exact"     // one value on each side, all metrics equal
+	ClassTolerated = "tolerated" // equal within a declared tolerance; specs have none yet, so it stays empty
+	ClassMismatch  = "mismatch"  // on both sides, some metric differs
+	ClassMissing   = "missing"   // only on the batch side
+	ClassExtra     = "extra"     // only on the stream side
+	ClassNonunique = "nonunique" // several rows on the batch side, or copies of a stream row that differ
+)
+
+// Classes in the order of reports.
+var Classes = []string{ClassExact, ClassTolerated, ClassMismatch, ClassMissing, ClassExtra, ClassNonunique}
+
+// Result is the outcome of a run; every report is a view of it (rule C6).
+type Result struct {
+	Version     int       `json:"version"`
+	Comparison  string    `json:"comparison"`
+	Description string    `json:"description,omitempty"`
+	Environment string    `json:"environment"`
+	SpecHash    string    `json:"spec_hash"` // SHA-256 of the resolved spec, hex
+	Started     time.Time `json:"started"`
+	Seconds     float64   `json:"seconds"`
+
+	Gate    Gate    `json:"gate"`
+	Verdict Verdict `json:"verdict"`
+	Scope   Scope   `json:"scope"`
+	Counts  Counts  `json:"keys"`
+	Exact   Ratio   `json:"exact"` // exact keys ÷ all keys
+
+	Metrics  []Metric        `json:"metrics"`
+	Causes   Causes          `json:"causes"`
+	Windows  []WindowResult  `json:"windows"`  // every compared window that has keys, in order
+	Segments []SegmentResult `json:"segments"` // worst values of each key column
+	Samples  []Sample        `json:"samples"`  // of keys that are not exact, by class
+
+	Batch    BatchFreshness  `json:"batch"`
+	Stream   StreamFreshness `json:"stream"`
+	Warnings []string        `json:"warnings"`
+	Cost     Cost            `json:"cost"`
+}
+
+// Gate is the rule of the verdict, as the spec gives it.
+type Gate struct {
+	MinExactPercent string `json:"min_exact_percent"` // decimal text
+	MaxUnexplained  int64  `json:"max_unexplained"`
+}
+
+// Verdict says whether the gate is met, and by which rule.
+type Verdict struct {
+	Verdict string  `json:"verdict"` // GO, HOLD or NO DATA
+	Rule    string  `json:"rule"`    // the rule that decided, as a sentence
+	Checks  []Check `json:"checks"`
+}
+
+// Check is one rule of the gate.
+type Check struct {
+	Rule string `json:"rule"` // name of the rule, as in the spec
+	Want string `json:"want"`
+	Got  string `json:"got"`
+	OK   bool   `json:"ok"`
+}
+
+// Scope says what was compared and what was left out (rule C4).
+type Scope struct {
+	Project     string    `json:"project"`
+	Dataset     string    `json:"dataset"`
+	BatchTable  string    `json:"batch_table"`
+	StreamTable string    `json:"stream_table"`
+	Keys        []string  `json:"key_columns"`
+	Range       Range     `json:"range"`
+	Default     bool      `json:"range_is_default"` // a bound was taken from the batch loads
+	WindowSize  string    `json:"window_size"`
+	Settled     []Range   `json:"settled"`
+	Windows     int64     `json:"windows_settled"` // windows compared, with keys or without
+	LeftOut     []LeftOut `json:"left_out"`
+}
+
+// Reasons for which windows are left out.
+const (
+	LeftOutNotLoaded  = "batch_not_loaded"   // no batch load covers the window
+	LeftOutStreamOpen = "stream_not_settled" // the stream may still change it
+)
+
+// LeftOut is a set of windows in the range that were not compared.
+type LeftOut struct {
+	Reason  string  `json:"reason"`
+	Message string  `json:"message"`
+	Windows int64   `json:"windows"`
+	Ranges  []Range `json:"ranges"`
+}
+
+// Counts are keys by class.
+type Counts struct {
+	Total     int64 `json:"total"`
+	Exact     int64 `json:"exact"`
+	Tolerated int64 `json:"tolerated"`
+	Mismatch  int64 `json:"mismatch"`
+	Missing   int64 `json:"missing"`
+	Extra     int64 `json:"extra"`
+	Nonunique int64 `json:"nonunique"`
+}
+
+// Of returns the keys of a class.
+func (c Counts) Of(class string) int64 {
+	switch class {
+	case ClassExact:
+		return c.Exact
+	case ClassTolerated:
+		return c.Tolerated
+	case ClassMismatch:
+		return c.Mismatch
+	case ClassMissing:
+		return c.Missing
+	case ClassExtra:
+		return c.Extra
+	case ClassNonunique:
+		return c.Nonunique
+	}
+	return 0
+}
+
+// Differing are the keys that are neither exact nor tolerated.
+func (c Counts) Differing() int64 { return c.Mismatch + c.Missing + c.Extra + c.Nonunique }
+
+// Metric is what became of one metric over all keys. Numbers are decimal
+// texts: they may be beyond what a JSON number carries.
+type Metric struct {
+	Name        string            `json:"name"`
+	Type        string            `json:"type"`
+	BatchTotal  string            `json:"batch_total"`  // "" for min and max, which do not add up
+	StreamTotal string            `json:"stream_total"` // likewise
+	Difference  string            `json:"difference"`   // sum over keys of stream − batch, an absent value counting as 0
+	Absolute    string            `json:"absolute"`     // sum over keys of |stream − batch|
+	Weight      map[string]string `json:"weight"`       // by class: sum of the greater of |batch| and |stream|
+	Exact       Ratio             `json:"exact"`        // weight of exact keys ÷ weight of all
+}
+
+// Causes says why keys are not exact (rule C5). The keys of all entries add up
+// to the keys that differ; what is unexplained comes first.
+type Causes struct {
+	Differing    int64   `json:"differing"`
+	Unexplained  int64   `json:"unexplained"`
+	Unexamined   int64   `json:"unexamined"` // of the unexplained: evidence was not read, see warnings
+	Explained    Ratio   `json:"explained"`  // explained keys ÷ differing keys; 1 ÷ 1 where none differs
+	Entries      []Cause `json:"entries"`
+	EvidenceRead bool    `json:"evidence_read"`
+}
+
+// Attribution of a cause.
+const (
+	Proven      = "proven"
+	Likely      = "likely"
+	Unexplained = "unexplained"
+)
+
+// Cause is a set of flaws and the keys whose difference it makes.
+type Cause struct {
+	Cause  string `json:"cause"` // flaws joined by " + "; where several sets fit, the sets joined by " or "
+	Status string `json:"status"`
+	Keys   int64  `json:"keys"`
+	Share  Ratio  `json:"share"` // of the keys that differ
+}
+
+// WindowResult is one window.
+type WindowResult struct {
+	Start   time.Time     `json:"start"`
+	Counts  Counts        `json:"keys"`
+	Metrics []MetricDelta `json:"metrics"`
+}
+
+// MetricDelta is the difference of one metric over some keys.
+type MetricDelta struct {
+	Name       string `json:"name"`
+	Difference string `json:"difference"`
+	Absolute   string `json:"absolute"`
+}
+
+// SegmentResult holds the worst values of one key column: those with the most
+// keys that differ.
+type SegmentResult struct {
+	Column    string         `json:"column"`
+	Worst     []SegmentValue `json:"worst"`
+	Truncated bool           `json:"truncated"` // further values have keys that differ
+}
+
+// SegmentValue is the keys that have one value in a column.
+type SegmentValue struct {
+	Value   *string       `json:"value"` // null: the key column is NULL
+	Counts  Counts        `json:"keys"`
+	Metrics []MetricDelta `json:"metrics"`
+}
+
+// Sample is one key that is not exact.
+type Sample struct {
+	Class      string         `json:"class"`
+	Key        []KeyValue     `json:"key"`
+	Window     time.Time      `json:"window_start"`
+	BatchRows  int64          `json:"batch_rows"`
+	StreamRows int64          `json:"stream_rows"` // panes that count
+	Metrics    []SampleMetric `json:"metrics"`
+	Cause      string         `json:"cause"`
+	Status     string         `json:"status"`
+	SQL        string         `json:"sql"` // shows the rows of both sides and the raw events
+}
+
+// KeyValue is one key column of a key; a nil value is NULL.
+type KeyValue struct {
+	Column string  `json:"column"`
+	Value  *string `json:"value"`
+}
+
+// SampleMetric is a metric's value on both sides; nil is absent or NULL.
+type SampleMetric struct {
+	Name       string  `json:"name"`
+	Batch      *string `json:"batch"`
+	Stream     *string `json:"stream"`
+	Difference string  `json:"difference"`
+}
+
+// BatchFreshness says how fresh the batch side is.
+type BatchFreshness struct {
+	Loads      int64      `json:"loads"`       // ranges loaded
+	Reloaded   int64      `json:"reloaded"`    // ranges loaded more than once
+	CoveredTo  *time.Time `json:"covered_to"`  // end of the last range
+	LastLoaded *time.Time `json:"last_loaded"` // when the newest load ended
+	Rows       int64      `json:"rows"`        // rows read
+}
+
+// StreamFreshness says how fresh the stream side is, and who wrote it.
+type StreamFreshness struct {
+	SettledTo   *time.Time `json:"settled_to"`  // all jobs are past this; null with at_maximum or unknown
+	AtMaximum   bool       `json:"at_maximum"`  // all jobs have read all there is
+	Rows        int64      `json:"rows"`        // rows that count, copies not counted
+	Copies      int64      `json:"copies"`      // identical copies of rows that were collapsed
+	Jobs        []JobState `json:"jobs"`        // jobs of the group
+	Generations []Writer   `json:"generations"` // writers of the group, and all others that were seen in the table
+}
+
+// JobState is the settled state of one job.
+type JobState struct {
+	Job        string     `json:"job"`
+	Generation int64      `json:"generation"` // 0: none
+	Watermark  *time.Time `json:"watermark"`
+	AtMaximum  bool       `json:"at_maximum"`
+	ObservedAt *time.Time `json:"observed_at"`
+	Problem    string     `json:"problem,omitempty"` // why nothing of it is settled
+}
+
+// Writer is a job and generation.
+type Writer struct {
+	Job        string `json:"job"`
+	Generation int64  `json:"generation"`
+	Kind       string `json:"kind,omitempty"`
+	State      string `json:"state"` // as in the generations table, or unlisted
+	Counts     bool   `json:"counts"`
+	Reason     string `json:"reason,omitempty"` // why it does not count
+	Ignored    int64  `json:"ignored_rows"`     // rows left out for that reason
+}
+
+// Cost is what the run's queries read.
+type Cost struct {
+	Estimated  int64      `json:"bytes_estimated"` // of the reconciliation query, by dry run
+	Accuracy   string     `json:"estimate_accuracy,omitempty"`
+	Processed  int64      `json:"bytes_processed"` // by the reconciliation query
+	Billed     int64      `json:"bytes_billed"`    // by the reconciliation query
+	LowerBound int64      `json:"bytes_lower_bound"`
+	Evidence   int64      `json:"bytes_evidence"` // processed by evidence queries
+	Jobs       []QueryJob `json:"jobs"`
+}
+
+// QueryJob is one query job of the run.
+type QueryJob struct {
+	Purpose   string `json:"purpose"`
+	ID        string `json:"id"`
+	Processed int64  `json:"bytes_processed"`
+	Billed    int64  `json:"bytes_billed"`
+}
+
+// ExitCode is the exit code that the verdict leads to.
+func (r *Result) ExitCode() exit.Code {
+	switch r.Verdict.Verdict {
+	case Go:
+		return exit.OK
+	case Hold:
+		return exit.GateNotMet
+	default:
+		return exit.NoData
+	}
+}
+
+// CauseCounts returns the differing keys by cause; what no cause explains is
+// under "unexplained".
+func (r *Result) CauseCounts() map[string]int64 {
+	counts := map[string]int64{}
+	for _, c := range r.Causes.Entries {
+		counts[c.Cause] += c.Keys
+	}
+	return counts
+}

@@ -1,0 +1,185 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+	"cloud.google.com/go/bigtable"
+	"cloud.google.com/go/storage"
+	"google.golang.org/api/googleapi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/tables"
+)
+
+// Step is what Apply is doing.
+type Step string
+
+// The steps.
+const (
+	Creating  Step = "creating"  // a resource
+	Recording Step = "recording" // how a generation ended, or that one begins
+	Launching Step = "launching"
+	Starting  Step = "starting" // launched, does not run yet
+	Running   Step = "running"
+)
+
+// Event is a step that Apply takes.
+type Event struct {
+	Step       Step
+	Job        string // empty: of no job
+	Generation int64
+	DataflowID string
+	Text       string
+}
+
+// JobResult is a job after Apply.
+type JobResult struct {
+	Job        string `json:"job"`
+	Generation int64  `json:"generation"`
+	DataflowID string `json:"dataflow_id"`
+	State      string `json:"state"`
+	Launched   bool   `json:"launched"` // by this Apply
+	Differs    bool   `json:"differs"`  // it runs with another spec and was left alone
+}
+
+// Result is what Apply has done.
+type Result struct {
+	Group    string      `json:"group"`
+	Spec     string      `json:"spec"`
+	SpecFile string      `json:"spec_file"`
+	Created  []Resource  `json:"created"`
+	Jobs     []JobResult `json:"jobs"`
+}
+
+// Apply plans and applies at once, for callers that ask nobody.
+func Apply(ctx context.Context, cfg Config, progress func(Event)) (*Result, error) {
+	d, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p, err := d.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.apply(ctx, p, progress)
+}
+
+// Apply applies a plan that was looked at. It is computed again, and refused
+// if it is not the same any more. Progress may be nil. The result has what was
+// done, even with an error.
+func (d *Deployer) Apply(ctx context.Context, p *Plan, progress func(Event)) (*Result, error) {
+	fresh, err := d.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !p.same(fresh) { // invariant D1
+		return nil, exit.With(exit.Pending, errors.New("the plan is stale: something has changed since it was made")).
+			WithHint("look at the new plan and apply that")
+	}
+	return d.apply(ctx, fresh, progress)
+}
+
+func (d *Deployer) apply(ctx context.Context, p *Plan, progress func(Event)) (*Result, error) {
+	if progress == nil {
+		progress = func(Event) {}
+	}
+	if errs := p.Errors(); len(errs) > 0 { // invariant D1
+		var b strings.Builder
+		for _, e := range errs {
+			fmt.Fprintf(&b, "\n  %s: %s", e.What, e.Text)
+			if e.Mend != "" {
+				fmt.Fprintf(&b, " (%s)", e.Mend)
+			}
+		}
+		return nil, exit.Environmentf("%s cannot be deployed: %d of the things that it needs are not right:%s", p.Group, len(errs), b.String())
+	}
+	res := &Result{Group: p.Group, Spec: p.Spec, SpecFile: p.SpecFile, Created: []Resource{}, Jobs: []JobResult{}}
+	for _, r := range p.Create {
+		progress(Event{Step: Creating, Text: r.Kind + " " + r.Name})
+		if err := d.create(ctx, r); err != nil {
+			return res, err
+		}
+		res.Created = append(res.Created, r)
+	}
+	if err := d.cfg.History.Ensure(ctx); err != nil {
+		return res, err
+	}
+	for _, a := range p.Jobs {
+		j, err := d.applyJob(ctx, p, a, progress)
+		if err != nil {
+			return res, err // invariant D4: the rest is left alone
+		}
+		res.Jobs = append(res.Jobs, j)
+	}
+	return res, nil
+}
+
+// create creates a resource. What someone else has created meanwhile is as good.
+func (d *Deployer) create(ctx context.Context, r Resource) error {
+	var err error
+	spec := d.cfg.Job.Spec
+	switch r.Kind {
+	case kindDataset:
+		// Where the jobs run: reading across regions costs and cannot be joined.
+		err = d.cfg.Clients.BigQuery.Dataset(spec.Sinks.BigQuery.Dataset).Create(ctx, &bigquery.DatasetMetadata{Location: spec.Region})
+	case kindTable:
+		err = d.createTable(ctx, r.Name)
+	case kindBigtableTable:
+		err = d.cfg.Clients.Bigtable.CreateTableFromConf(ctx, &bigtable.TableConf{
+			TableID: spec.Sinks.Bigtable.Table, Families: map[string]bigtable.GCPolicy{tables.Family: bigtable.NoGcPolicy()},
+		})
+	case kindBigtableFamily:
+		err = d.cfg.Clients.Bigtable.CreateColumnFamily(ctx, spec.Sinks.Bigtable.Table, tables.Family)
+	case kindFile:
+		err = d.stage(ctx)
+	default:
+		err = errors.New("unknown kind of resource")
+	}
+	if err != nil && !exists(err) {
+		return exit.Environmentf("create %s %s: %w", r.Kind, r.Name, err)
+	}
+	return nil
+}
+
+func (d *Deployer) createTable(ctx context.Context, name string) error {
+	dataset := d.cfg.Job.Spec.Sinks.BigQuery.Dataset
+	for _, t := range d.wantedTables() {
+		if dataset+"."+t.Name == name {
+			return d.cfg.Clients.BigQuery.Dataset(dataset).Table(t.Name).Create(ctx, t.Metadata())
+		}
+	}
+	return errors.New("unknown table")
+}
+
+// stageWithin bounds the writing of the spec file.
+const stageWithin = time.Minute
+
+// stage writes the resolved spec, unless it is there: its name is its hash.
+func (d *Deployer) stage(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stageWithin) // cancelling ctx discards a half-written object
+	defer cancel()
+	bucket, object := d.specFile()
+	w := d.cfg.Clients.Storage.Bucket(bucket).Object(object).If(storage.Conditions{DoesNotExist: true}).NewWriter(ctx)
+	w.ContentType = "application/yaml"
+	if _, err := w.Write(d.doc); err != nil {
+		return err
+	}
+	return w.Close()
+}
+
+// exists reports whether an error says that what was to be created is there.
+func exists(err error) bool {
+	var e *googleapi.Error
+	if errors.As(err, &e) && (e.Code == http.StatusConflict || e.Code == http.StatusPreconditionFailed) {
+		return true
+	}
+	return status.Code(err) == codes.AlreadyExists
+}

@@ -1,0 +1,155 @@
+package deploy
+
+import (
+	"fmt"
+
+	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
+
+	"github.com/kappa-migrate/kappa/internal/dataflowapi"
+	"github.com/kappa-migrate/kappa/internal/tables"
+)
+
+// This file decides, without I/O, what becomes of one job.
+
+// Kind is what is done about a job.
+type Kind string
+
+// The kinds.
+const (
+	Keep    Kind = "keep"    // it runs: nothing is done
+	Launch  Kind = "launch"  // a generation is begun
+	Adopt   Kind = "adopt"   // it runs, but the history lacks its Dataflow id
+	Blocked Kind = "blocked" // nothing can be done before someone looks
+)
+
+// Ended is how a generation ended that the history still has as open.
+type Ended struct {
+	Generation int64  `json:"generation"`
+	State      string `json:"state"` // drained or void
+	DataflowID string `json:"dataflow_id"`
+	Why        string `json:"why"`
+}
+
+// Action is what is done about one job.
+type Action struct {
+	Job        string `json:"job"`
+	Kind       Kind   `json:"kind"`
+	Generation int64  `json:"generation,omitempty"` // that runs, or is launched
+	DataflowID string `json:"dataflow_id,omitempty"`
+	Ended      *Ended `json:"ended,omitempty"`      // recorded before the launch
+	Supersedes string `json:"supersedes,omitempty"` // writer JOB@GENERATION whose rows do not count any more
+	Differs    bool   `json:"differs,omitempty"`    // it runs with another spec
+	Reason     string `json:"reason"`
+}
+
+// known is a job of the Dataflow API.
+type known struct {
+	id         string
+	state      pb.JobState
+	generation int64  // as labelled; 0: no label, or not read
+	group      string // as labelled
+	spec       string // as labelled
+}
+
+// observed is all that is known of a job.
+type observed struct {
+	group  string
+	job    string
+	spec   string             // hash of the spec that is wanted
+	latest *tables.Generation // newest row of the highest generation; nil: none
+	active *known             // the job of that name that has not ended; nil: none
+	last   *known             // the ended job that the latest generation was; nil: not found
+}
+
+// decide says what becomes of a job.
+func decide(o observed) Action {
+	if o.active != nil {
+		return decideActive(o)
+	}
+	return decideEnded(o)
+}
+
+func decideActive(o observed) Action {
+	a := o.active
+	act := Action{Job: o.job, Kind: Blocked, Generation: a.generation, DataflowID: a.id}
+	state := dataflowapi.StateName(a.state)
+	switch {
+	case a.generation == 0 || a.group != o.group:
+		// invariant D3: whatever runs there, its rows are not ours to count.
+		act.Reason = fmt.Sprintf("job %s of that name runs, which was not launched for %s: drain or cancel it, or rename the StreamJob", a.id, o.group)
+	case o.latest == nil || o.latest.Generation < a.generation:
+		act.Reason = fmt.Sprintf("job %s runs as generation %d, which the history does not know", a.id, a.generation)
+	case o.latest.Generation > a.generation:
+		act.Reason = fmt.Sprintf("job %s runs as generation %d, but the history is at %d", a.id, a.generation, o.latest.Generation)
+	case o.latest.State != tables.StateOpen:
+		act.Reason = fmt.Sprintf("job %s runs as generation %d, which the history has as %s", a.id, a.generation, o.latest.State)
+	case o.latest.DataflowJobID.Valid && o.latest.DataflowJobID.StringVal != a.id:
+		act.Reason = fmt.Sprintf("job %s runs as generation %d, which the history has as job %s", a.id, a.generation, o.latest.DataflowJobID.StringVal)
+	case !starting(a.state):
+		act.Reason = fmt.Sprintf("job %s is %s: wait until it has ended, then apply again", a.id, state)
+	default:
+		act.Kind, act.Reason = Keep, "is "+state
+		if !o.latest.DataflowJobID.Valid {
+			act.Kind, act.Reason = Adopt, "is "+state+"; a launch whose answer was lost"
+		}
+		if a.spec != o.spec {
+			act.Differs = true
+			act.Reason += fmt.Sprintf(", with spec %s instead of %s", a.spec, o.spec)
+		}
+	}
+	return act
+}
+
+// starting reports whether a job in the state runs, or will without anyone's help.
+func starting(s pb.JobState) bool {
+	return s == pb.JobState_JOB_STATE_QUEUED || s == pb.JobState_JOB_STATE_PENDING || s == pb.JobState_JOB_STATE_RUNNING
+}
+
+func decideEnded(o observed) Action {
+	act := Action{Job: o.job, Kind: Launch}
+	if o.latest == nil {
+		act.Generation, act.Reason = 1, "was never launched"
+		return act
+	}
+	last := o.latest
+	act.Generation = last.Generation + 1
+	writer := fmt.Sprintf("%s@%d", o.job, last.Generation)
+	switch last.State {
+	case tables.StateDrained:
+		act.Reason = fmt.Sprintf("generation %d has drained", last.Generation)
+		return act
+	case tables.StateVoid, tables.StateCancelled:
+		act.Supersedes = writer
+		act.Reason = fmt.Sprintf("generation %d is %s", last.Generation, last.State)
+		return act
+	}
+	// The history has it as open, and it does not run.
+	if o.last == nil {
+		if last.DataflowJobID.Valid {
+			// invariant D3: it may have drained, or died; its rows count or not.
+			act.Kind, act.Generation, act.DataflowID = Blocked, last.Generation, last.DataflowJobID.StringVal
+			act.Reason = fmt.Sprintf("generation %d is open in the history, but Dataflow no longer knows its job %s: "+
+				"append a row to the generations table that says whether it is drained or void", last.Generation, act.DataflowID)
+			return act
+		}
+		act.Generation, act.Supersedes = last.Generation, last.Supersedes.StringVal
+		act.Reason = fmt.Sprintf("generation %d is on record, but was not launched", last.Generation)
+		return act
+	}
+	state := dataflowapi.StateName(o.last.state)
+	ended := &Ended{Generation: last.Generation, DataflowID: o.last.id, Why: "its job is " + state}
+	switch o.last.state {
+	case pb.JobState_JOB_STATE_DRAINED, pb.JobState_JOB_STATE_DONE:
+		ended.State = tables.StateDrained
+	case pb.JobState_JOB_STATE_FAILED, pb.JobState_JOB_STATE_CANCELLED:
+		ended.State = tables.StateVoid // invariant P5
+		act.Supersedes = writer
+	default:
+		act.Kind, act.Generation, act.DataflowID = Blocked, last.Generation, o.last.id
+		act.Reason = fmt.Sprintf("the job %s of generation %d is %s, and its successor does not run", o.last.id, last.Generation, state)
+		return act
+	}
+	act.Ended = ended
+	act.Reason = fmt.Sprintf("job %s of generation %d is %s", o.last.id, last.Generation, state)
+	return act
+}

@@ -1,0 +1,171 @@
+package deploy
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/kappa-migrate/kappa/internal/tables"
+)
+
+const (
+	running   = pb.JobState_JOB_STATE_RUNNING
+	pending   = pb.JobState_JOB_STATE_PENDING
+	draining  = pb.JobState_JOB_STATE_DRAINING
+	drained   = pb.JobState_JOB_STATE_DRAINED
+	cancelled = pb.JobState_JOB_STATE_CANCELLED
+	failed    = pb.JobState_JOB_STATE_FAILED
+	done      = pb.JobState_JOB_STATE_DONE
+	updated   = pb.JobState_JOB_STATE_UPDATED
+)
+
+func TestDecide(t *testing.T) {
+	row := func(generation int64, state, id string) *tables.Generation {
+		return &tables.Generation{
+			Job: "flights-0", Generation: generation, Kind: tables.WriterStream, State: state,
+			DataflowJobID: bigquery.NullString{StringVal: id, Valid: id != ""},
+		}
+	}
+	runs := func(state pb.JobState, generation int64) *known {
+		return &known{id: "id-1", state: state, generation: generation, group: "flights", spec: "aa"}
+	}
+	for _, c := range []struct {
+		name   string
+		latest *tables.Generation
+		active *known
+		last   *known
+		want   Action // without Job and Reason
+		reason string
+	}{
+		{name: "first launch", want: Action{Kind: Launch, Generation: 1}, reason: "never launched"},
+		{name: "runs", latest: row(2, tables.StateOpen, "id-1"), active: runs(running, 2),
+			want: Action{Kind: Keep, Generation: 2, DataflowID: "id-1"}, reason: "is RUNNING"},
+		{name: "starts", latest: row(2, tables.StateOpen, "id-1"), active: runs(pending, 2),
+			want: Action{Kind: Keep, Generation: 2, DataflowID: "id-1"}, reason: "is PENDING"},
+		{name: "runs with another spec", latest: row(2, tables.StateOpen, "id-1"),
+			active: &known{id: "id-1", state: running, generation: 2, group: "flights", spec: "bb"},
+			want:   Action{Kind: Keep, Generation: 2, DataflowID: "id-1", Differs: true}, reason: "with spec bb instead of aa"},
+		{name: "launched, but the answer was lost", latest: row(2, tables.StateOpen, ""), active: runs(running, 2),
+			want: Action{Kind: Adopt, Generation: 2, DataflowID: "id-1"}, reason: "answer was lost"},
+		{name: "on record, but not launched", latest: row(2, tables.StateOpen, ""),
+			want: Action{Kind: Launch, Generation: 2}, reason: "was not launched"},
+		{name: "launched, failed, and the answer was lost", latest: row(2, tables.StateOpen, ""), last: runs(failed, 2),
+			want: Action{Kind: Launch, Generation: 3, Supersedes: "flights-0@2", Ended: &Ended{Generation: 2, State: "void", DataflowID: "id-1", Why: "its job is FAILED"}}, reason: "is FAILED"},
+		{name: "has drained, on record", latest: row(2, tables.StateDrained, "id-1"),
+			want: Action{Kind: Launch, Generation: 3}, reason: "has drained"},
+		{name: "has drained, not on record", latest: row(2, tables.StateOpen, "id-1"), last: runs(drained, 2),
+			want: Action{Kind: Launch, Generation: 3, Ended: &Ended{Generation: 2, State: "drained", DataflowID: "id-1", Why: "its job is DRAINED"}}, reason: "is DRAINED"},
+		{name: "is done", latest: row(2, tables.StateOpen, "id-1"), last: runs(done, 2),
+			want: Action{Kind: Launch, Generation: 3, Ended: &Ended{Generation: 2, State: "drained", DataflowID: "id-1", Why: "its job is DONE"}}, reason: "is DONE"},
+		{name: "failed: void before its successor (P5)", latest: row(2, tables.StateOpen, "id-1"), last: runs(failed, 2),
+			want: Action{Kind: Launch, Generation: 3, Supersedes: "flights-0@2", Ended: &Ended{Generation: 2, State: "void", DataflowID: "id-1", Why: "its job is FAILED"}}, reason: "is FAILED"},
+		{name: "cancelled: void before its successor (P5)", latest: row(2, tables.StateOpen, "id-1"), last: runs(cancelled, 2),
+			want: Action{Kind: Launch, Generation: 3, Supersedes: "flights-0@2", Ended: &Ended{Generation: 2, State: "void", DataflowID: "id-1", Why: "its job is CANCELLED"}}, reason: "is CANCELLED"},
+		{name: "void, on record", latest: row(2, tables.StateVoid, "id-1"),
+			want: Action{Kind: Launch, Generation: 3, Supersedes: "flights-0@2"}, reason: "is void"},
+		{name: "cancelled, on record", latest: row(2, tables.StateCancelled, "id-1"),
+			want: Action{Kind: Launch, Generation: 3, Supersedes: "flights-0@2"}, reason: "is cancelled"},
+
+		{name: "drains", latest: row(2, tables.StateOpen, "id-1"), active: runs(draining, 2),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "is DRAINING"},
+		{name: "state of a later version", latest: row(2, tables.StateOpen, "id-1"), active: runs(99, 2),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "is 99"},
+		{name: "somebody else's job", active: &known{id: "id-1", state: running},
+			want: Action{Kind: Blocked, DataflowID: "id-1"}, reason: "was not launched for flights"},
+		{name: "another group's job", latest: row(2, tables.StateOpen, "id-1"), active: &known{id: "id-1", state: running, generation: 2, group: "clicks", spec: "aa"},
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "was not launched for flights"},
+		{name: "runs, but the history is empty", active: runs(running, 1),
+			want: Action{Kind: Blocked, Generation: 1, DataflowID: "id-1"}, reason: "does not know"},
+		{name: "runs ahead of the history", latest: row(1, tables.StateDrained, "id-0"), active: runs(running, 2),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "does not know"},
+		{name: "runs behind the history", latest: row(3, tables.StateOpen, ""), active: runs(running, 2),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "history is at 3"},
+		{name: "runs, but is drained on record", latest: row(2, tables.StateDrained, "id-1"), active: runs(running, 2),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "has as drained"},
+		{name: "runs as another job", latest: row(2, tables.StateOpen, "id-0"), active: runs(running, 2),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "has as job id-0"},
+		{name: "open, but Dataflow has forgotten it (D3)", latest: row(2, tables.StateOpen, "id-0"),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-0"}, reason: "no longer knows"},
+		{name: "updated, but the successor is gone", latest: row(2, tables.StateOpen, "id-1"), last: runs(updated, 2),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "is UPDATED"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := decide(observed{group: "flights", job: "flights-0", spec: "aa", latest: c.latest, active: c.active, last: c.last})
+			if got.Job != "flights-0" || !strings.Contains(got.Reason, c.reason) {
+				t.Errorf("job %q, reason %q, want one with %q", got.Job, got.Reason, c.reason)
+			}
+			got.Job, got.Reason = "", ""
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("action (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSchemaDifferences(t *testing.T) {
+	field := func(name string, typ bigquery.FieldType, mode string) *bigquery.FieldSchema {
+		return &bigquery.FieldSchema{Name: name, Type: typ, Required: mode == "required", Repeated: mode == "repeated"}
+	}
+	want := bigquery.Schema{field("id", "STRING", "required"), field("n", "INTEGER", "")}
+	for _, c := range []struct {
+		name string
+		have bigquery.Schema
+		want []string
+	}{
+		{"equal, in another order", bigquery.Schema{want[1], want[0]}, nil},
+		{"laxer is fine", bigquery.Schema{field("id", "STRING", ""), want[1], field("more", "STRING", "")}, nil},
+		{"missing column", bigquery.Schema{want[0]}, []string{"lacks the column n INTEGER"}},
+		{"other type", bigquery.Schema{want[0], field("n", "STRING", "")}, []string{"column n is STRING instead of INTEGER"}},
+		{"stricter", bigquery.Schema{want[0], field("n", "INTEGER", "required")}, []string{"column n must be nullable"}},
+		{"repeated", bigquery.Schema{want[0], field("n", "INTEGER", "repeated")}, []string{"column n is repeated"}},
+		{"further required column", bigquery.Schema{want[0], want[1], field("more", "STRING", "required")}, []string{"has the further required column more, which no row would have"}},
+		{"all at once", bigquery.Schema{field("id", "BYTES", "required")}, []string{"column id is BYTES instead of STRING", "lacks the column n INTEGER"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, schemaDifferences(want, c.have)); diff != "" {
+				t.Errorf("differences (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCheckSubscription(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		sub  *pubsubpb.Subscription
+		want []string // SEVERITY: beginning of the text
+	}{
+		{"as it should be", &pubsubpb.Subscription{Topic: "projects/p/topics/t", ExpirationPolicy: &pubsubpb.ExpirationPolicy{}}, nil},
+		{"default expiration", &pubsubpb.Subscription{ExpirationPolicy: &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(31 * 24 * time.Hour)}}, nil},
+		{"topic deleted", &pubsubpb.Subscription{Topic: "_deleted-topic_"}, []string{"error: its topic was deleted"}},
+		{"detached", &pubsubpb.Subscription{Detached: true}, []string{"error: is detached"}},
+		{"push", &pubsubpb.Subscription{PushConfig: &pubsubpb.PushConfig{PushEndpoint: "https://example.invalid"}}, []string{"error: delivers by push or export"}},
+		{"export", &pubsubpb.Subscription{CloudStorageConfig: &pubsubpb.CloudStorageConfig{Bucket: "b"}}, []string{"error: delivers by push or export"}},
+		{"filter", &pubsubpb.Subscription{Filter: `attributes.x = "y"`}, []string{`error: has the filter "attributes.x = \"y\""`}},
+		{"dead letters", &pubsubpb.Subscription{DeadLetterPolicy: &pubsubpb.DeadLetterPolicy{DeadLetterTopic: "t"}}, []string{"warning: has a dead-letter policy"}},
+		{"expires soon", &pubsubpb.Subscription{ExpirationPolicy: &pubsubpb.ExpirationPolicy{Ttl: durationpb.New(24 * time.Hour)}}, []string{"warning: expires, with its messages, after 24h0m0s"}},
+		{"short deadline", &pubsubpb.Subscription{AckDeadlineSeconds: 10}, []string{"warning: has an acknowledgement deadline of 10 s"}},
+		{"long deadline", &pubsubpb.Subscription{AckDeadlineSeconds: 60}, nil},
+		{"exactly once", &pubsubpb.Subscription{EnableExactlyOnceDelivery: true}, []string{"warning: has exactly-once delivery"}},
+		{"two at once", &pubsubpb.Subscription{Detached: true, Filter: "x"}, []string{"error: is detached", "error: has the filter"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := &findings{plan: &Plan{}}
+			checkSubscription(f, "subscription flights-0", c.sub)
+			if len(f.plan.Problems) != len(c.want) {
+				t.Fatalf("found %+v, want %q", f.plan.Problems, c.want)
+			}
+			for i, p := range f.plan.Problems {
+				if !strings.HasPrefix(p.Severity+": "+p.Text, c.want[i]) {
+					t.Errorf("found %+v, want %q", p, c.want[i])
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,195 @@
+package drain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
+)
+
+// API is what drain needs of the Dataflow API, for one project and region;
+// dataflowapi.Client is one.
+type API interface {
+	// Named returns all jobs of a name, newest first, as summaries.
+	Named(ctx context.Context, name string) ([]*pb.Job, error)
+	// Get returns a job with labels and description.
+	Get(ctx context.Context, id string) (*pb.Job, error)
+	// Summary returns a job's state and sources.
+	Summary(ctx context.Context, id string) (*pb.Job, error)
+	// Metrics returns the newest metrics of a job.
+	Metrics(ctx context.Context, id string) ([]*pb.MetricUpdate, error)
+	// Errors returns the newest error messages of a job, at most n.
+	Errors(ctx context.Context, id string, n int) ([]string, error)
+	// Request asks for a state of a job.
+	Request(ctx context.Context, id string, state pb.JobState) error
+}
+
+// Recorder records that a job's generation has ended by a drain; history.Store
+// is one. It must be idempotent and safe for concurrent use. Generation is the
+// one that the job is labelled with (0: none), watermark the last one of its
+// sources before the maximum (zero: never known).
+type Recorder interface {
+	RecordDrained(ctx context.Context, group, job, dataflowJobID string, generation int64, watermark time.Time) error
+}
+
+// Defaults of a Config.
+const (
+	DefaultTimeout  = 30 * time.Minute
+	DefaultPoll     = 5 * time.Second
+	DefaultParallel = 1 // rule D4
+)
+
+// recordWithin bounds the recording of a drain that is over.
+const recordWithin = 5 * time.Minute
+
+// Config configures Run.
+type Config struct {
+	Log      *slog.Logger
+	API      API
+	Recorder Recorder
+	Group    string         // name of the StreamJob, for the record
+	Jobs     []string       // names of the jobs, in the order in which they are drained
+	Parallel int            // how many drain at a time; 0: DefaultParallel
+	Timeout  time.Duration  // longest wait for one job; 0: DefaultTimeout
+	Poll     time.Duration  // pause between two readings; 0: DefaultPoll
+	Progress func(Progress) // called at every reading, never twice at a time; nil: nobody listens
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Log == nil:
+		return errors.New("drain: no logger")
+	case c.API == nil:
+		return errors.New("drain: no API client")
+	case c.Recorder == nil:
+		return errors.New("drain: no recorder")
+	case c.Group == "":
+		return errors.New("drain: no group")
+	case len(c.Jobs) == 0:
+		return errors.New("drain: no jobs")
+	case c.Parallel < 0 || c.Timeout < 0 || c.Poll < 0:
+		return errors.New("drain: negative parallelism, timeout or poll interval")
+	}
+	if c.Parallel == 0 {
+		c.Parallel = DefaultParallel
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.Poll == 0 {
+		c.Poll = DefaultPoll
+	}
+	return nil
+}
+
+func (c *Config) report(p Progress) {
+	if c.Progress != nil {
+		c.Progress(p)
+	}
+}
+
+// Result is what Run has drained, in the order of Config.Jobs.
+type Result struct {
+	Group string      `json:"group"`
+	Jobs  []JobResult `json:"jobs"`
+}
+
+// Run drains jobs and returns when all of them have drained and are on record.
+// After the first failure no further drain is begun (rule D4); those that were
+// begun are watched to their end. The result has what did drain, even with an
+// error. A timeout carries exit code 12.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex // one progress report at a time
+	if listener := cfg.Progress; listener != nil {
+		cfg.Progress = func(p Progress) {
+			mu.Lock()
+			defer mu.Unlock()
+			listener(p)
+		}
+	}
+	results := make([]*JobResult, len(cfg.Jobs))
+	errs := make([]error, len(cfg.Jobs))
+	slots := make(chan struct{}, cfg.Parallel)
+	stop := make(chan struct{})
+	var once sync.Once
+	var wg sync.WaitGroup
+start:
+	for i, name := range cfg.Jobs {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			break start
+		}
+		select {
+		case <-stop: // a job has failed while this one waited for its turn
+			break start
+		case <-ctx.Done():
+			break start
+		default:
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			d := one{cfg: cfg, name: name}
+			res, err := d.run(ctx)
+			if err != nil {
+				errs[i] = err
+				once.Do(func() { close(stop) })
+				return
+			}
+			results[i] = &res
+		})
+	}
+	wg.Wait()
+	out := &Result{Group: cfg.Group}
+	var waiting []string
+	for i, r := range results {
+		switch {
+		case r != nil:
+			out.Jobs = append(out.Jobs, *r)
+		case errs[i] == nil:
+			waiting = append(waiting, cfg.Jobs[i])
+		}
+	}
+	err := errors.Join(errs...)
+	if len(waiting) > 0 {
+		if err == nil {
+			err = ctx.Err()
+		}
+		err = fmt.Errorf("%w\nnot begun: %v", err, waiting)
+	}
+	return out, err
+}
+
+// Observe reads the state, the sources and the watermarks of running jobs
+// once: the readings of the jobs of those names that are active, in their
+// order.
+func Observe(ctx context.Context, api API, names []string) ([]Reading, error) {
+	var out []Reading
+	for _, name := range names {
+		jobs, err := api.Named(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		job, ok := active(jobs)
+		if !ok {
+			continue
+		}
+		described, err := api.Get(ctx, job.GetId())
+		if err != nil {
+			return nil, err
+		}
+		metrics, err := api.Metrics(ctx, job.GetId())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, newReading(described, metrics, time.Now()))
+	}
+	return out, nil
+}

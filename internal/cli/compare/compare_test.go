@@ -1,0 +1,240 @@
+package compare
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/bigquery"
+	"google.golang.org/api/option"
+
+	domain "github.com/kappa-migrate/kappa/compare"
+	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/tables"
+	"github.com/kappa-migrate/kappa/internal/term"
+	"github.com/kappa-migrate/kappa/jobspecs"
+	sandbox "github.com/kappa-migrate/kappa/sandbox/bigquery"
+)
+
+func run(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	a := &app.App{In: strings.NewReader(""), Out: &out, Err: &errs, Log: slog.New(slog.DiscardHandler), Output: "text"}
+	cmd := New(a)
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	cmd.SetErr(&errs)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), errs.String(), err
+}
+
+func spec(t *testing.T, environment string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "compare.yaml")
+	doc := `apiVersion: kappa/v1
+kind: Comparison
+metadata: {name: flights}
+spec:
+  environment: ` + environment + `
+  project: kappa-demo
+  dataset: kappa
+  batch: {table: batch_flights, cutoff: 2h}
+  stream: {table: stream_flights, job: flights}
+  keys: [{name: origin, type: STRING}]
+  window: 1h
+  metrics: [{name: flights, type: count}]
+`
+	if err := os.WriteFile(path, []byte(doc), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestBadInput(t *testing.T) {
+	t.Setenv("BIGQUERY_EMULATOR_HOST", "")
+	production, local := spec(t, "production"), spec(t, "sandbox")
+	tests := []struct {
+		name string
+		args []string
+		code exit.Code
+		want string
+	}{
+		{"no spec", []string{"run"}, exit.Usage, "no spec given"},
+		{"missing file", []string{"run", "-f", filepath.Join(t.TempDir(), "none.yaml")}, 0, "none.yaml"},
+		{"bad time", []string{"run", "-f", production, "--from", "yesterday"}, exit.Usage, `--from "yesterday" is not a time`},
+		{"sandbox without an address", []string{"run", "-f", local}, exit.Environment, "BIGQUERY_EMULATOR_HOST"},
+		{"unknown flag", []string{"run", "--nonsense"}, 0, "nonsense"},
+		{"argument", []string{"run", "x"}, 0, "x"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := run(t, tt.args...)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("error %v, want one that says %q", err, tt.want)
+			}
+			if tt.code != 0 && exit.Of(err) != tt.code {
+				t.Errorf("exit code %d, want %d", exit.Of(err), tt.code)
+			}
+		})
+	}
+}
+
+func TestEmptyRangeIsRefused(t *testing.T) {
+	t.Setenv("BIGQUERY_EMULATOR_HOST", "127.0.0.1:1")
+	_, _, err := run(t, "plan", "-f", spec(t, "sandbox"), "--from", "2001-01-09", "--to", "2001-01-08")
+	if exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("error %v, code %d", err, exit.Of(err))
+	}
+}
+
+func TestEmulatorOutsideOfTheSandboxIsRefused(t *testing.T) {
+	t.Setenv("BIGQUERY_EMULATOR_HOST", "127.0.0.1:1")
+	_, _, err := run(t, "run", "-f", spec(t, "production"))
+	if exit.Of(err) != exit.Environment || !strings.Contains(err.Error(), "BIGQUERY_EMULATOR_HOST is set") {
+		t.Errorf("error %v, code %d", err, exit.Of(err))
+	}
+}
+
+func TestVerdictIsTheExitCode(t *testing.T) {
+	for verdictText, want := range map[string]exit.Code{domain.Go: exit.OK, domain.Hold: exit.GateNotMet, domain.NoData: exit.NoData} {
+		err := verdict(&domain.Result{Verdict: domain.Verdict{Verdict: verdictText, Rule: "a rule"}})
+		if exit.Of(err) != want {
+			t.Errorf("%s exits with %d, want %d", verdictText, exit.Of(err), want)
+		}
+		var e *exit.Error
+		if want != exit.OK && (!errors.As(err, &e) || !e.Printed) {
+			t.Errorf("%s would be reported twice", verdictText)
+		}
+	}
+}
+
+func TestParseTime(t *testing.T) {
+	for in, want := range map[string]time.Time{
+		"":                          {},
+		"2001-01-08":                time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC),
+		"2001-01-08T06:00:00Z":      time.Date(2001, 1, 8, 6, 0, 0, 0, time.UTC),
+		"2001-01-08T06:00:00+02:00": time.Date(2001, 1, 8, 4, 0, 0, 0, time.UTC),
+	} {
+		if got, err := parseTime("--from", in); err != nil || !got.Equal(want) {
+			t.Errorf("parseTime(%q) = %v, %v", in, got, err)
+		}
+	}
+}
+
+func TestProgressEndsEveryPhase(t *testing.T) {
+	var b bytes.Buffer
+	step, finish := progress(term.New(&b))
+	step(domain.Progress{Phase: "control", Message: "reading"})
+	step(domain.Progress{Phase: "evidence", Message: "looking", Total: 7})
+	step(domain.Progress{Phase: "evidence", Message: "looking", Done: 7, Total: 7})
+	finish(nil)
+	for _, want := range []string{"control", "evidence", "7"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("progress lacks %q:\n%s", want, b.String())
+		}
+	}
+}
+
+// row is a row of a table.
+type row map[string]bigquery.Value
+
+func (r row) Save() (map[string]bigquery.Value, string, error) { return r, "", nil }
+
+var start = time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC)
+
+// platform starts BigQuery with two loaded hours, a drained job, and an exact
+// key in the first of them.
+func platform(t *testing.T) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	srv, err := sandbox.New(sandbox.Config{Log: slog.New(slog.DiscardHandler)})
+	must(err)
+	t.Cleanup(func() { srv.Close() })
+	t.Setenv("BIGQUERY_EMULATOR_HOST", srv.Addr())
+	client, err := bigquery.NewClient(t.Context(), "kappa-demo", option.WithEndpoint("http://"+srv.Addr()+"/bigquery/v2/"), option.WithoutAuthentication())
+	must(err)
+	defer client.Close()
+	ds := client.Dataset("kappa")
+	must(ds.Create(t.Context(), nil))
+	origin := []jobspecs.Field{{Name: "origin", Type: "STRING"}}
+	flights := row{"origin": "ORD", "window_start": start, "flights": 3}
+	pane := row{"job": "flights-0", "generation": 1, "pane": 0, "timing": "on_time", "write_time": start}
+	for k, v := range flights {
+		pane[k] = v
+	}
+	for _, table := range []struct {
+		tables.Table
+		row
+	}{
+		{tables.Batch(jobspecs.BatchLoadSpec{Table: "batch_flights", Keys: origin, Metrics: []jobspecs.Field{{Name: "flights", Type: "INT64"}}}), flights},
+		{tables.Aggregate(jobspecs.Aggregation{Dimensions: []string{"origin"}, Measures: []jobspecs.Measure{{Name: "flights", Type: "count"}}, Table: "stream_flights"},
+			jobspecs.Event{Fields: origin}), pane},
+		{tables.GenerationsTable(), row{"job": "flights-0", "generation": 1, "kind": "stream", "state": "drained", "recorded_at": start, "seq": 1}},
+		{tables.WatermarksTable(), row{"job_group": "flights", "job": "flights-0", "generation": 1, "at_maximum": true, "observed_at": start}},
+		{tables.BatchLoadsTable(), row{"load": "flights", "target": "batch_flights", "range_start": start, "range_end": start.Add(2 * time.Hour), "row_count": 1,
+			"source": "gs://b/", "job_id": "j", "loaded_at": start}},
+	} {
+		must(ds.Table(table.Name).Create(t.Context(), table.Metadata()))
+		must(ds.Table(table.Name).Inserter().Put(t.Context(), []row{table.row}))
+	}
+}
+
+func TestRunAndPlan(t *testing.T) {
+	platform(t)
+	path := spec(t, "sandbox")
+	dir := filepath.Join(t.TempDir(), "reports")
+	stdout, stderr, err := run(t, "run", "-f", path, "--out", dir)
+	if err != nil || !strings.HasPrefix(stdout, "GO  flights: 100.00 % of 1 key exact\n") || !strings.Contains(stdout, "reports in "+dir) {
+		t.Errorf("error %v, stdout:\n%s", err, stdout)
+	}
+	if !strings.Contains(stderr, "reconcile") {
+		t.Errorf("no progress on stderr:\n%s", stderr)
+	}
+	for _, f := range domain.Files {
+		if st, err := os.Stat(filepath.Join(dir, f)); err != nil || st.Size() == 0 {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+
+	stdout, _, err = run(t, "run", "-f", path, "--from", "2001-01-08T01:00:00Z")
+	if exit.Of(err) != exit.NoData || !strings.HasPrefix(stdout, "NO DATA  flights") {
+		t.Errorf("error %v, stdout:\n%s", err, stdout)
+	}
+
+	stdout, _, err = run(t, "plan", "-f", path)
+	if err != nil || !strings.Contains(stdout, "2 windows of 1h settled") || !strings.Contains(stdout, "GROUPING SETS") {
+		t.Errorf("error %v, stdout:\n%s", err, stdout)
+	}
+}
+
+func TestRunPrintsJSON(t *testing.T) {
+	platform(t)
+	var out bytes.Buffer
+	a := &app.App{Out: &out, Err: io.Discard, Output: "json"}
+	cmd := New(a)
+	cmd.SetArgs([]string{"run", "-f", spec(t, "sandbox")})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var res domain.Result
+	if err := json.Unmarshal(out.Bytes(), &res); err != nil {
+		t.Fatal(err)
+	}
+	if res.Version != 1 || res.Verdict.Verdict != domain.Go || res.Counts.Exact != 1 {
+		t.Errorf("result %+v", res)
+	}
+}

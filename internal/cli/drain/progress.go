@@ -1,0 +1,79 @@
+package drain
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/kappa-migrate/kappa/drain"
+	"github.com/kappa-migrate/kappa/internal/term"
+)
+
+// progress shows a phase per job and a gauge per source.
+type progress struct {
+	display *term.Display
+	tasks   map[string]*term.Task
+	open    map[string]bool
+}
+
+func newProgress(d *term.Display) *progress {
+	return &progress{display: d, tasks: map[string]*term.Task{}, open: map[string]bool{}}
+}
+
+func (p *progress) update(u drain.Progress) {
+	job := u.Reading.Job
+	t, ok := p.tasks[job]
+	if !ok {
+		t = p.display.Start("drain "+job, "", 0)
+		p.tasks[job], p.open[job] = t, true
+	}
+	if u.Phase == drain.Drained {
+		for _, s := range u.Sources {
+			p.display.Gauge(s.Name(), "")
+		}
+		t.Done("drained")
+		delete(p.open, job)
+		return
+	}
+	for _, s := range u.Sources {
+		p.display.Gauge(s.Name(), gauge(s))
+	}
+	t.Note(note(u))
+}
+
+// gauge writes a source's watermark and how fast it moves.
+func gauge(s drain.SourceProgress) string {
+	text := s.Watermark.String()
+	if s.PerSecond != nil && *s.PerSecond > 0 {
+		text += fmt.Sprintf(" (%.0f s of event time a second)", *s.PerSecond)
+	}
+	return text
+}
+
+// note writes where a job's drain is.
+func note(u drain.Progress) string {
+	parts := []string{u.Reading.State}
+	if u.Phase == drain.Requesting {
+		parts = append(parts, "requesting the drain")
+	}
+	if u.Phase == drain.Recording {
+		parts = append(parts, "recording it")
+	}
+	if at, ok := u.Reading.Pipeline.Time(); ok {
+		parts = append(parts, "results up to "+drain.At(at).String())
+	}
+	if u.ETA > 0 {
+		parts = append(parts, "about "+term.Span(u.ETA)+" left")
+	}
+	if u.Note != "" {
+		parts = append(parts, u.Note)
+	}
+	return strings.Join(append(parts, term.Span(u.Elapsed)), ", ")
+}
+
+// close ends the display; what is open has not drained.
+func (p *progress) close() {
+	for job := range p.open {
+		p.tasks[job].Fail("not drained")
+	}
+	p.display.Close()
+}

@@ -1,0 +1,186 @@
+// Package dataflowapi is the part of the Dataflow API that deploy and drain
+// use: regional calls, paging, retries of what is safe to repeat, and the
+// facts about states and labels that both need.
+//
+// Invariants: every call names its region (the ones without reach a single
+// region); an answer that is known to be incomplete is an error (rule D3); a
+// launch is never repeated here, because the service has no request id for it:
+// the caller looks for its deployment label instead.
+package dataflowapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
+	"github.com/googleapis/gax-go/v2"
+	"google.golang.org/api/iterator"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/gcp"
+)
+
+// Labels that deploy stamps on the jobs that it launches.
+const (
+	LabelGroup      = "kappa-group"      // name of the StreamJob
+	LabelGeneration = "kappa-generation" // generation of the job
+	LabelSpec       = "kappa-spec"       // hash of the resolved spec
+	LabelDeployment = "kappa-deployment" // hash of job, generation and spec: names one launch
+)
+
+// Client calls the API for one project and region.
+type Client struct {
+	api     *gcp.Dataflow
+	project string
+	region  string
+}
+
+// New returns a client. The caller owns api.
+func New(api *gcp.Dataflow, project, region string) *Client {
+	return &Client{api: api, project: project, region: region}
+}
+
+// retry repeats calls that change nothing, or that may be repeated, until the
+// call's time is over: the client's own default is a minute.
+func retry() gax.CallOption {
+	return gax.WithRetry(func() gax.Retryer {
+		return gax.OnCodes([]codes.Code{codes.Unavailable, codes.Internal, codes.ResourceExhausted, codes.Aborted},
+			gax.Backoff{Initial: 200 * time.Millisecond, Max: 10 * time.Second, Multiplier: 2})
+	})
+}
+
+// Named returns all jobs of that name that the service still knows, newest
+// first, as summaries: without labels.
+func (c *Client) Named(ctx context.Context, name string) ([]*pb.Job, error) {
+	it := c.api.Jobs.ListJobs(ctx, &pb.ListJobsRequest{
+		ProjectId: c.project, Location: c.region, Name: &name, Filter: pb.ListJobsRequest_ALL,
+	}, retry())
+	var jobs []*pb.Job
+	for {
+		j, err := it.Next()
+		if errors.Is(err, iterator.Done) {
+			return jobs, nil
+		}
+		if err != nil {
+			return nil, c.wrap(ctx, "list the jobs named "+name, err)
+		}
+		// invariant D3: a region that did not answer may have the job.
+		if r, ok := it.Response.(*pb.ListJobsResponse); ok && len(r.GetFailedLocation()) > 0 {
+			return nil, exit.Environmentf("list the jobs named %s: the region %s did not answer", name, r.GetFailedLocation()[0].GetName())
+		}
+		if j.GetName() == name {
+			jobs = append(jobs, j)
+		}
+	}
+}
+
+// Get returns a job with labels and description.
+func (c *Client) Get(ctx context.Context, id string) (*pb.Job, error) {
+	return c.get(ctx, id, pb.JobView_JOB_VIEW_ALL)
+}
+
+// Summary returns a job's state and sources.
+func (c *Client) Summary(ctx context.Context, id string) (*pb.Job, error) {
+	return c.get(ctx, id, pb.JobView_JOB_VIEW_SUMMARY)
+}
+
+func (c *Client) get(ctx context.Context, id string, view pb.JobView) (*pb.Job, error) {
+	j, err := c.api.Jobs.GetJob(ctx, &pb.GetJobRequest{ProjectId: c.project, Location: c.region, JobId: id, View: view}, retry())
+	if err != nil {
+		return nil, c.wrap(ctx, "read job "+id, err)
+	}
+	return j, nil
+}
+
+// Request asks for a state of a job. The reply of the service says little:
+// read the job again.
+func (c *Client) Request(ctx context.Context, id string, s pb.JobState) error {
+	_, err := c.api.Jobs.UpdateJob(ctx, &pb.UpdateJobRequest{
+		ProjectId: c.project, Location: c.region, JobId: id, Job: &pb.Job{RequestedState: s},
+	}, retry())
+	return c.wrap(ctx, "request "+s.String()+" of job "+id, err)
+}
+
+// Metrics returns the newest metrics of a job.
+func (c *Client) Metrics(ctx context.Context, id string) ([]*pb.MetricUpdate, error) {
+	m, err := c.api.Metrics.GetJobMetrics(ctx, &pb.GetJobMetricsRequest{ProjectId: c.project, Location: c.region, JobId: id}, retry())
+	if err != nil {
+		return nil, c.wrap(ctx, "read the metrics of job "+id, err)
+	}
+	return m.GetMetrics(), nil
+}
+
+// Errors returns the newest error messages of a job, at most n, oldest first.
+func (c *Client) Errors(ctx context.Context, id string, n int) ([]string, error) {
+	it := c.api.Messages.ListJobMessages(ctx, &pb.ListJobMessagesRequest{
+		ProjectId: c.project, Location: c.region, JobId: id, MinimumImportance: pb.JobMessageImportance_JOB_MESSAGE_ERROR,
+	}, retry())
+	var texts []string
+	for {
+		m, err := it.Next()
+		if errors.Is(err, iterator.Done) {
+			return texts, nil
+		}
+		if err != nil {
+			return nil, c.wrap(ctx, "read the messages of job "+id, err)
+		}
+		if texts = append(texts, m.GetMessageText()); len(texts) > n {
+			texts = texts[1:]
+		}
+	}
+}
+
+// Launch launches a flex template, once.
+func (c *Client) Launch(ctx context.Context, p *pb.LaunchFlexTemplateParameter) (*pb.Job, error) {
+	resp, err := c.api.Templates.LaunchFlexTemplate(ctx, &pb.LaunchFlexTemplateRequest{
+		ProjectId: c.project, Location: c.region, LaunchParameter: p,
+	})
+	if err != nil {
+		return nil, c.wrap(ctx, "launch job "+p.GetJobName(), err)
+	}
+	return resp.GetJob(), nil
+}
+
+// wrap gives errors of the surroundings their exit code, and a call that was
+// cut short the cause why, which a gRPC status does not carry.
+func (c *Client) wrap(ctx context.Context, what string, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+	switch status.Code(err) {
+	case codes.OK:
+		return nil
+	case codes.Unavailable, codes.PermissionDenied, codes.Unauthenticated, codes.NotFound:
+		return exit.Environmentf("%s in %s, %s: %w", what, c.project, c.region, err)
+	}
+	return fmt.Errorf("%s in %s, %s: %w", what, c.project, c.region, err)
+}
+
+// Terminal reports whether a job in state s has ended. States that this
+// version does not know are not: whoever waits goes on to wait.
+func Terminal(s pb.JobState) bool {
+	switch s {
+	case pb.JobState_JOB_STATE_DONE, pb.JobState_JOB_STATE_FAILED, pb.JobState_JOB_STATE_CANCELLED,
+		pb.JobState_JOB_STATE_UPDATED, pb.JobState_JOB_STATE_DRAINED:
+		return true
+	}
+	return false
+}
+
+// StateName is a state without its prefix: RUNNING.
+func StateName(s pb.JobState) string { return strings.TrimPrefix(s.String(), "JOB_STATE_") }
+
+// Generation is the generation that a job is labelled with; 0: none.
+func Generation(j *pb.Job) int64 {
+	n, err := strconv.ParseInt(j.GetLabels()[LabelGeneration], 10, 64)
+	if err != nil || n < 1 {
+		return 0
+	}
+	return n
+}

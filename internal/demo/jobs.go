@@ -1,0 +1,117 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/kappa-migrate/kappa/compare"
+	"github.com/kappa-migrate/kappa/deploy"
+	"github.com/kappa-migrate/kappa/drain"
+	"github.com/kappa-migrate/kappa/internal/dataflowapi"
+	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/history"
+	"github.com/kappa-migrate/kappa/internal/term"
+)
+
+// pollJobs is how often jobs are looked at: the sandbox answers at once, and
+// its jobs start and drain in seconds.
+const pollJobs = 200 * time.Millisecond
+
+func (r *run) dataflow() *dataflowapi.Client {
+	s := r.specs.stream.Spec
+	return dataflowapi.New(r.clients.Dataflow, s.Project, s.Region)
+}
+
+func (r *run) history() *history.Store {
+	return history.New(r.clients.BigQuery, r.specs.stream.Spec.Sinks.BigQuery.Dataset)
+}
+
+// deploy starts the bridge and launches the streaming jobs.
+func (r *run) deploy(ctx context.Context) error {
+	return r.phase("Deploy", "", 0, func(task *term.Task) (string, error) {
+		if err := r.startBridge(); err != nil {
+			return "", err
+		}
+		res, err := deploy.Apply(ctx, deploy.Config{
+			Log: r.log, Job: r.specs.stream, Clients: r.clients.Clients,
+			Jobs: r.dataflow(), History: r.history(), StartTimeout: time.Minute, Poll: pollJobs,
+		}, func(e deploy.Event) {
+			note := string(e.Step)
+			if e.Job != "" {
+				note += " " + e.Job
+			}
+			task.Note(note)
+		})
+		if err != nil {
+			return "", err
+		}
+		// Records wait for nobody once they are produced: their latency is that of a running bridge.
+		if err := joined(ctx, r.clients.admin, r.specs.bridge.Spec.Source.Group, nil); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("bridge and %d streaming jobs run", len(res.Jobs)), nil
+	})
+}
+
+// drain drains the streaming jobs, all at once: nothing follows that would
+// need one of them to stay.
+func (r *run) drain(ctx context.Context) error {
+	err := r.phase("Drain", "", 0, func(task *term.Task) (string, error) {
+		res, err := drain.Run(ctx, drain.Config{
+			Log: r.log, API: r.dataflow(), Recorder: r.history(),
+			Group: r.specs.stream.Metadata.Name, Jobs: r.specs.stream.JobNames(), Parallel: r.specs.stream.Spec.Jobs,
+			Timeout: 5 * time.Minute, Poll: pollJobs,
+			Progress: func(p drain.Progress) { r.showReading(p.Reading) },
+		})
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%d jobs drained", len(res.Jobs)), nil
+	})
+	r.show.ClearGauges()
+	return err
+}
+
+// showWatermarks shows where the jobs are in event time.
+func (r *run) showWatermarks(ctx context.Context) {
+	readings, err := drain.Observe(ctx, r.dataflow(), r.specs.stream.JobNames())
+	if err != nil {
+		return // shown at the next look
+	}
+	for _, reading := range readings {
+		r.showReading(reading)
+	}
+}
+
+func (r *run) showReading(d drain.Reading) {
+	w := "watermark " + d.Watermark().String()
+	if at, ok := d.Watermark().Time(); ok {
+		w = "watermark " + at.UTC().Format("2006-01-02 15:04")
+	}
+	r.show.Gauge(d.Job, strings.ToLower(d.State)+", "+w)
+}
+
+// writeReports writes the views of the comparison.
+func (r *run) writeReports(res *compare.Result) error {
+	for name, write := range map[string]func(*os.File) error{
+		compareTextFile: func(f *os.File) error { return res.WriteText(f, 100, false) },
+		compareJSONFile: func(f *os.File) error { return res.WriteJSON(f) },
+		compareHTMLFile: func(f *os.File) error { return res.WriteHTML(f) },
+	} {
+		f, err := os.Create(r.out.path(name))
+		if err != nil {
+			return exit.Environmentf("write the comparison: %w", err)
+		}
+		err = write(f)
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return exit.Environmentf("write the comparison to %s: %w", name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package jobspecs
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// field is what a struct tag of types.go says about a field. Loader, schema
+// and Marshal all read this and nothing else.
+type field struct {
+	name       string
+	doc        string
+	typ        reflect.Type
+	index      []int
+	required   bool
+	def        string
+	hasDefault bool
+	enum       []string
+	min        *int64
+	pattern    *regexp.Regexp // anchored at both ends
+	patternRaw string         // as in the tag
+}
+
+// scalarType is a type that is written as one value and is neither string,
+// integer nor boolean.
+type scalarType struct {
+	parse   func(string) (any, error)
+	pattern string // of the accepted text, for the schema
+	number  bool   // may be written as a plain number
+}
+
+var scalarTypes = map[reflect.Type]scalarType{
+	reflect.TypeFor[Duration](): {
+		parse:   func(s string) (any, error) { return ParseDuration(s) },
+		pattern: `^([0-9]+d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$|^0$`,
+		number:  true, // 0 alone needs no unit
+	},
+	reflect.TypeFor[Bytes](): {
+		parse:   func(s string) (any, error) { return ParseBytes(s) },
+		pattern: bytesPattern.String(),
+		number:  true,
+	},
+	reflect.TypeFor[Decimal](): {
+		parse:   func(s string) (any, error) { return ParseDecimal(s) },
+		pattern: decimalPattern.String(),
+		number:  true,
+	},
+}
+
+var structs sync.Map // reflect.Type → []field
+
+// fieldsOf returns the fields of a struct type, those of inlined structs
+// included. It panics on a malformed tag: a fault of this package, which its
+// tests find.
+func fieldsOf(t reflect.Type) []field {
+	if fs, ok := structs.Load(t); ok {
+		return fs.([]field)
+	}
+	var fs []field
+	for i := range t.NumField() {
+		sf := t.Field(i)
+		name, opts, _ := strings.Cut(sf.Tag.Get("yaml"), ",")
+		if opts == "inline" {
+			for _, in := range fieldsOf(sf.Type) {
+				in.index = append([]int{i}, in.index...)
+				fs = append(fs, in)
+			}
+			continue
+		}
+		if name == "" {
+			panic(fmt.Sprintf("jobspecs: %s.%s has no yaml name", t, sf.Name))
+		}
+		fs = append(fs, newField(t, sf, name, i))
+	}
+	structs.Store(t, fs)
+	return fs
+}
+
+func newField(t reflect.Type, sf reflect.StructField, name string, i int) field {
+	f := field{name: name, doc: sf.Tag.Get("doc"), typ: sf.Type, index: []int{i}}
+	f.required = sf.Tag.Get("required") == "true"
+	f.def, f.hasDefault = sf.Tag.Lookup("default")
+	if e, ok := sf.Tag.Lookup("enum"); ok {
+		f.enum = strings.Split(e, ",")
+	}
+	if m, ok := sf.Tag.Lookup("min"); ok {
+		n, err := strconv.ParseInt(m, 10, 64)
+		if err != nil {
+			panic(fmt.Sprintf("jobspecs: %s.%s: min %q", t, sf.Name, m))
+		}
+		f.min = &n
+	}
+	if p, ok := sf.Tag.Lookup("pattern"); ok {
+		f.pattern, f.patternRaw = regexp.MustCompile(`^(?:`+p+`)$`), p
+	}
+	return f
+}
+
+func fieldNames(fs []field) []string {
+	names := make([]string, 0, len(fs))
+	for _, f := range fs {
+		names = append(names, f.name)
+	}
+	return names
+}

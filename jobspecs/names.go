@@ -1,0 +1,42 @@
+package jobspecs
+
+import "strconv"
+
+// Names that follow from a spec. All are short names: the full ones are
+// projects/P/topics/T and projects/P/subscriptions/S.
+
+// Topic is the name of split i's topic.
+func (s Split) Topic(i int) string { return s.TopicPrefix + strconv.Itoa(i) }
+
+// Topics are the names of all topics of the split.
+func (s Split) Topics() []string { return numbered(s.Count, s.Topic) }
+
+// Name is the name of subscription i.
+func (s Subscriptions) Name(i int) string { return s.SubscriptionPrefix + strconv.Itoa(i) }
+
+// Names are the names of all subscriptions.
+func (s Subscriptions) Names() []string { return numbered(s.Count, s.Name) }
+
+// JobName is the name of job i of the group.
+func (j *StreamJob) JobName(i int) string { return j.Metadata.Name + "-" + strconv.Itoa(i) }
+
+// JobNames are the names of all jobs of the group.
+func (j *StreamJob) JobNames() []string { return numbered(j.Spec.Jobs, j.JobName) }
+
+// JobSubscriptions are the names of the subscriptions that job i reads:
+// subscription s belongs to job s modulo the number of jobs.
+func (j *StreamJob) JobSubscriptions(i int) []string {
+	var names []string
+	for s := i; s < j.Spec.Sources.Count; s += max(j.Spec.Jobs, 1) {
+		names = append(names, j.Spec.Sources.Name(s))
+	}
+	return names
+}
+
+func numbered(n int, name func(int) string) []string {
+	names := make([]string, 0, n)
+	for i := range n {
+		names = append(names, name(i))
+	}
+	return names
+}

@@ -1,0 +1,184 @@
+package jobspecs
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// holdsVariable matches a string that a variable is put into: what it will be
+// cannot be known before.
+const holdsVariable = `\$\{`
+
+// partialSuffix marks the definitions without required fields: those of
+// documents that extend another or are abstract.
+const partialSuffix = ".partial"
+
+// Schema returns the JSON Schema (draft 2020-12) of all kinds of documents,
+// made from the same struct tags as the loader: what it refuses, the loader
+// refuses too. Rules over several fields and references are the loader's alone.
+func Schema() ([]byte, error) {
+	g := &generator{defs: map[string]any{}}
+	var oneOf []any
+	for _, kind := range Kinds() {
+		for _, partial := range []bool{false, true} {
+			g.partial = partial
+			oneOf = append(oneOf, g.ref(kinds[kind].typ))
+		}
+	}
+	out := map[string]any{
+		"$schema":     "https://json-schema.org/draft/2020-12/schema",
+		"$id":         "https://github.com/kappa-migrate/kappa/schemas/v1.json",
+		"title":       "kappa specs, " + APIVersion,
+		"description": "A document of the kappa spec language.",
+		"oneOf":       oneOf,
+		"$defs":       g.defs,
+	}
+	b, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode schema: %w", err)
+	}
+	return append(b, '\n'), nil
+}
+
+type generator struct {
+	defs    map[string]any
+	partial bool
+}
+
+// ref refers to the definition of a struct, which it makes if need be.
+func (g *generator) ref(t reflect.Type) map[string]any {
+	name := t.Name()
+	if g.partial {
+		name += partialSuffix
+	}
+	if _, ok := g.defs[name]; !ok {
+		g.defs[name] = nil // no type holds itself, but if one did, this would end
+		g.defs[name] = g.structure(t)
+	}
+	return map[string]any{"$ref": "#/$defs/" + name}
+}
+
+func (g *generator) structure(t reflect.Type) map[string]any {
+	properties := map[string]any{}
+	required := []string{}
+	for _, f := range fieldsOf(t) {
+		p := g.value(f.typ, f)
+		if f.doc != "" {
+			p["description"] = f.doc
+		}
+		if f.hasDefault {
+			p["default"] = defaultOf(f)
+		}
+		properties[f.name] = p
+		if f.required && !g.partial {
+			required = append(required, f.name)
+		}
+	}
+	out := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+	kind, isDocument := kindOf(t)
+	if isDocument {
+		properties["kind"] = map[string]any{"const": kind, "description": "Kind of the document."}
+		derived := []any{
+			map[string]any{"required": []string{"extends"}},
+			map[string]any{"required": []string{"abstract"}, "properties": map[string]any{"abstract": map[string]any{"const": true}}},
+		}
+		if g.partial {
+			required = []string{"kind"}
+			out["anyOf"] = derived
+		} else {
+			out["not"] = map[string]any{"anyOf": derived}
+		}
+	}
+	if len(required) > 0 {
+		out["required"] = required
+	}
+	return out
+}
+
+func kindOf(t reflect.Type) (string, bool) {
+	for _, k := range Kinds() {
+		if kinds[k].typ == t {
+			return k, true
+		}
+	}
+	return "", false
+}
+
+func (g *generator) value(t reflect.Type, f field) map[string]any {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if st, ok := scalarTypes[t]; ok {
+		types := []string{"string"}
+		if st.number {
+			types = append(types, "number")
+		}
+		return map[string]any{"type": types, "pattern": st.pattern + "|" + holdsVariable}
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return g.ref(t)
+	case reflect.Slice:
+		item := f
+		item.required = true
+		out := map[string]any{"type": "array", "items": g.value(t.Elem(), item)}
+		if f.required && !g.partial {
+			out["minItems"] = 1
+		}
+		return out
+	case reflect.Map:
+		f.required = false
+		return map[string]any{"type": "object", "additionalProperties": g.value(t.Elem(), f)}
+	case reflect.Int:
+		return number(f)
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	}
+	return text(f)
+}
+
+// number is an integer, or a string with a variable in it.
+func number(f field) map[string]any {
+	out := map[string]any{"type": []string{"integer", "string"}, "pattern": holdsVariable}
+	if f.min != nil {
+		out["minimum"] = *f.min
+	}
+	return out
+}
+
+// text is a string. A plain number or boolean is taken as it is written, but
+// cannot be held against a pattern here; the loader does.
+func text(f field) map[string]any {
+	switch {
+	case len(f.enum) > 0:
+		return map[string]any{"anyOf": []any{
+			map[string]any{"enum": f.enum},
+			map[string]any{"type": "string", "pattern": holdsVariable},
+		}}
+	case f.pattern != nil:
+		p := f.pattern.String()
+		if !f.required {
+			p += "|^$"
+		}
+		return map[string]any{"type": []string{"string", "number", "boolean"}, "pattern": p + "|" + holdsVariable}
+	case f.required:
+		return map[string]any{"type": []string{"string", "number", "boolean"}, "minLength": 1}
+	}
+	return map[string]any{"type": []string{"string", "number", "boolean"}}
+}
+
+// defaultOf is the default as JSON: a number where that is its type.
+func defaultOf(f field) any {
+	switch f.typ.Kind() {
+	case reflect.Int:
+		if n, err := strconv.Atoi(f.def); err == nil {
+			return n
+		}
+	case reflect.Bool:
+		return strings.EqualFold(f.def, "true")
+	}
+	return f.def
+}

@@ -1,0 +1,182 @@
+package jobspecs
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/kappa-migrate/kappa/internal/suggest"
+)
+
+// checkReferences checks names that one document has of another, among those
+// that are loaded together. A kind of which none is loaded is not missed: the
+// specs of one side may be kept elsewhere.
+func checkReferences(c *collector, docs []*document) {
+	for _, doc := range docs {
+		cmp, ok := doc.value.(*Comparison)
+		if !ok {
+			continue
+		}
+		r := &references{checker: checker{c: c, d: doc.d}, docs: docs, spec: &cmp.Spec}
+		r.stream()
+		r.batch()
+	}
+}
+
+// references checks what one Comparison refers to.
+type references struct {
+	checker
+	docs []*document
+	spec *ComparisonSpec
+}
+
+// stream: spec.stream names a StreamJob and a table that it writes, and what
+// is compared is what it computes.
+func (r *references) stream() {
+	if !r.ok("spec.stream.job") {
+		return
+	}
+	var names []string
+	for _, doc := range r.docs {
+		job, ok := doc.value.(*StreamJob)
+		if !ok {
+			continue
+		}
+		if job.Metadata.Name == r.spec.Stream.Job {
+			r.streamJob(&job.Spec, doc)
+			return
+		}
+		names = append(names, job.Metadata.Name)
+	}
+	if len(names) > 0 {
+		r.fail(CodeDanglingReference, "spec.stream.job", meant(r.spec.Stream.Job, "the loaded ones are", names), "no StreamJob is named %q", r.spec.Stream.Job)
+	}
+}
+
+func (r *references) streamJob(job *StreamJobSpec, doc *document) {
+	theirs := &checker{c: r.c, d: doc.d}
+	name := r.spec.Stream.Job
+	same := func(path, got, what, theirPath, want string) {
+		if got != want && r.ok(path) && theirs.ok(theirPath) {
+			r.fail(CodeConflict, path, "", "%s is %q, but StreamJob %s has %s %q", path, got, name, what, want)
+		}
+	}
+	same("spec.project", r.spec.Project, "project", "spec.project", job.Project)
+	same("spec.dataset", r.spec.Dataset, "dataset", "spec.sinks.bigquery", job.Sinks.BigQuery.Dataset)
+	if r.spec.Evidence.Raw != "" {
+		same("spec.evidence.raw", r.spec.Evidence.Raw, "raw table", "spec.sinks.bigquery", job.Sinks.BigQuery.Raw)
+	}
+	if r.spec.Evidence.Late != "" {
+		same("spec.evidence.late", r.spec.Evidence.Late, "late table", "spec.sinks.bigquery", job.Sinks.BigQuery.Late)
+	}
+	if !r.ok("spec.stream.table") || !theirs.ok("spec.aggregations") {
+		return
+	}
+	i := slices.IndexFunc(job.Aggregations, func(a Aggregation) bool { return a.Table == r.spec.Stream.Table })
+	if i < 0 {
+		var tables []string
+		for _, a := range job.Aggregations {
+			tables = append(tables, a.Table)
+		}
+		r.fail(CodeDanglingReference, "spec.stream.table", meant(r.spec.Stream.Table, "its tables are", tables), "StreamJob %s writes no table %q", name, r.spec.Stream.Table)
+		return
+	}
+	r.aggregation(job.Aggregations[i], job.Event.Fields)
+}
+
+func (r *references) aggregation(a Aggregation, fields []Field) {
+	if r.spec.Window != a.Window && r.ok("spec.window") {
+		r.fail(CodeConflict, "spec.window", "", "spec.window is %s, but aggregation %s has windows of %s", r.spec.Window, a.Name, a.Window)
+	}
+	var dims []Field
+	for _, d := range a.Dimensions {
+		if i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == d }); i >= 0 {
+			dims = append(dims, fields[i])
+		}
+	}
+	r.keys(dims, "dimension", "aggregation "+a.Name)
+	for i, m := range r.spec.Metrics {
+		path := at("spec.metrics", i)
+		if !r.ok(path) {
+			continue
+		}
+		var names []string
+		for _, x := range a.Measures {
+			names = append(names, x.Name)
+		}
+		j := slices.Index(names, m.Name)
+		if j < 0 {
+			r.fail(CodeDanglingReference, path+".name", meant(m.Name, "its measures are", names), "aggregation %s has no measure %q", a.Name, m.Name)
+			continue
+		}
+		if x := a.Measures[j]; x.Type != m.Type || x.Field != m.Field {
+			r.fail(CodeConflict, path, "", "metric %s is %s, but the measure of aggregation %s is %s", m.Name, made(m.Type, m.Field), a.Name, made(x.Type, x.Field))
+		}
+	}
+}
+
+// keys: the key of the comparison is the key of the side, no more and no less.
+func (r *references) keys(want []Field, what, owner string) {
+	if !r.ok("spec.keys") {
+		return
+	}
+	var names []string
+	for _, w := range want {
+		names = append(names, w.Name)
+		if !slices.ContainsFunc(r.spec.Keys, func(f Field) bool { return f.Name == w.Name }) {
+			r.fail(CodeConflict, "spec.keys", "", "%s %q of %s is no key of the comparison", what, w.Name, owner)
+		}
+	}
+	for i, f := range r.spec.Keys {
+		path := at("spec.keys", i)
+		j := slices.Index(names, f.Name)
+		switch {
+		case j < 0:
+			r.fail(CodeDanglingReference, path+".name", meant(f.Name, "it has", names), "%s has no %s %q", owner, what, f.Name)
+		case want[j].Type != f.Type:
+			r.fail(CodeConflict, path+".type", "", "key %s is %s, but %s of %s is %s", f.Name, f.Type, what, owner, want[j].Type)
+		}
+	}
+}
+
+// batch: where the BatchLoad of the batch table is loaded, its columns are
+// those that are compared.
+func (r *references) batch() {
+	if !r.ok("spec.batch.table", "spec.dataset", "spec.project") {
+		return
+	}
+	for _, doc := range r.docs {
+		load, ok := doc.value.(*BatchLoad)
+		if !ok || load.Spec.Table != r.spec.Batch.Table || load.Spec.Dataset != r.spec.Dataset || load.Spec.Project != r.spec.Project {
+			continue
+		}
+		if theirs := (&checker{c: r.c, d: doc.d}); !theirs.ok("spec.keys", "spec.metrics") {
+			continue
+		}
+		owner := "BatchLoad " + load.Metadata.Name
+		r.keys(load.Spec.Keys, "key", owner)
+		names := fieldsOnly(load.Spec.Metrics)
+		for i, m := range r.spec.Metrics {
+			path := at("spec.metrics", i) + ".name"
+			if r.ok(path) && !slices.Contains(names, m.Name) {
+				r.fail(CodeDanglingReference, path, meant(m.Name, "its metrics are", names), "%s has no metric %q", owner, m.Name)
+			}
+		}
+	}
+}
+
+// meant is the hint for a name that is none of names.
+func meant(name, list string, names []string) string {
+	if s := suggest.Closest(name, names); s != "" {
+		return fmt.Sprintf("did you mean %s?", s)
+	}
+	return list + " " + strings.Join(names, ", ")
+}
+
+// made says how a value is made from events.
+func made(typ, field string) string {
+	if field == "" {
+		return typ
+	}
+	return typ + " of " + field
+}

@@ -1,0 +1,219 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/window"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/typex"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+)
+
+func init() {
+	beam.RegisterDoFn(&partialFn{})
+	beam.RegisterDoFn(&paneFn{})
+	register.Emitter3[beam.EventTime, []byte, []byte]()
+	register.Iter1[[]byte]()
+}
+
+// partialFn aggregates the events of a bundle by key and window before they
+// are shuffled: a late pane then comes from all late events of a bundle, not
+// from each. What it emits stands at the smallest event time it holds, which
+// is in the window.
+type partialFn struct {
+	Plan  *Plan
+	Index int // of the aggregation
+
+	groups  map[string]*group
+	scratch []byte
+}
+
+type group struct {
+	least    int64
+	partials []partial
+}
+
+// mostGroups bounds what a bundle gathers before it emits.
+const mostGroups = 1 << 16
+
+// StartBundle forgets what a failed bundle may have left.
+func (f *partialFn) StartBundle(func(beam.EventTime, []byte, []byte)) {
+	f.groups = make(map[string]*group, len(f.groups))
+}
+
+// ProcessElement adds the events of a pack.
+func (f *partialFn) ProcessElement(ctx context.Context, data []byte, emit func(beam.EventTime, []byte, []byte)) error {
+	agg := &f.Plan.Aggregations[f.Index]
+	var e packed
+	var err error
+	for len(data) > 0 {
+		if data, err = f.Plan.readPacked(data, &e); err != nil {
+			return fmt.Errorf("aggregate %s: %w", agg.Name, err)
+		}
+		f.scratch = binary.BigEndian.AppendUint64(f.scratch[:0], uint64(floor(e.time, agg.Window.Microseconds())))
+		for _, d := range agg.Dims {
+			f.scratch = appendValue(f.scratch, e.values[d], f.Plan.usedKind(d))
+		}
+		g, ok := f.groups[string(f.scratch)]
+		if !ok {
+			g = &group{least: e.time, partials: make([]partial, len(agg.Measures))}
+			f.groups[string(f.scratch)] = g
+		}
+		g.least = min(g.least, e.time)
+		for i, m := range agg.Measures {
+			if err := g.partials[i].merge(m.Op, partialOf(m, e.values)); err != nil {
+				return f.Plan.overflow(ctx, agg, i, f.scratch[8:], e.time, err)
+			}
+		}
+	}
+	if len(f.groups) >= mostGroups {
+		f.FinishBundle(emit)
+	}
+	return nil
+}
+
+// FinishBundle emits the partial aggregates.
+func (f *partialFn) FinishBundle(emit func(beam.EventTime, []byte, []byte)) {
+	for k, g := range f.groups {
+		emit(eventTime(g.least), []byte(k[8:]), appendPartials(nil, g.partials))
+	}
+	clear(f.groups)
+}
+
+// paneFn merges the partial aggregates of one pane of a key and window. It
+// follows a GroupByKey, because CombinePerKey of the Go SDK loses the pane.
+type paneFn struct {
+	Plan  *Plan
+	Index int
+}
+
+// ProcessElement emits the pane (see paneRow).
+func (f *paneFn) ProcessElement(ctx context.Context, pane beam.PaneInfo, w beam.Window, key []byte, parts func(*[]byte) bool, emit func([]byte)) error {
+	agg := &f.Plan.Aggregations[f.Index]
+	start := int64(w.(window.IntervalWindow).Start) * 1000
+	row := paneRow{start: start, pane: pane.Index, timing: pane.Timing, key: key, partials: make([]partial, len(agg.Measures))}
+	one := make([]partial, len(agg.Measures))
+	for part := ([]byte)(nil); parts(&part); {
+		if _, err := readPartials(part, one); err != nil {
+			return fmt.Errorf("aggregate %s: %w", agg.Name, err)
+		}
+		for i, m := range agg.Measures {
+			if err := row.partials[i].merge(m.Op, one[i]); err != nil {
+				return f.Plan.overflow(ctx, agg, i, key, start, err)
+			}
+		}
+	}
+	emit(row.append(nil))
+	return nil
+}
+
+// overflow fails the job for good: to go on would mean a wrong number.
+func (p *Plan) overflow(ctx context.Context, agg *Aggregation, measure int, key []byte, at int64, err error) error {
+	err = fmt.Errorf("aggregation %s, measure %s, key (%s), window of %s: %w", agg.Name, agg.Measures[measure].Name,
+		p.describeKey(agg, key), time.UnixMicro(at).UTC().Format(time.RFC3339), err)
+	if rt, open := openRuntime(ctx, p); open == nil {
+		return rt.fail(err)
+	}
+	return err
+}
+
+// dims reads the dimensions of a key.
+func (p *Plan) dims(agg *Aggregation, key []byte) ([]Value, error) {
+	out := make([]Value, len(agg.Dims))
+	var err error
+	for i, d := range agg.Dims {
+		if out[i], key, err = readPackedValue(key, p.usedKind(d)); err != nil {
+			return nil, fmt.Errorf("aggregation %s: key: %w", agg.Name, err)
+		}
+	}
+	return out, nil
+}
+
+func (p *Plan) describeKey(agg *Aggregation, key []byte) string {
+	dims, err := p.dims(agg, key)
+	if err != nil {
+		return "?"
+	}
+	var b strings.Builder
+	for i, d := range agg.Dims {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(p.Fields[p.Used[d]].Name + "=")
+		if s := dims[i].text(p.usedKind(d)); s != nil {
+			b.WriteString(*s)
+		} else {
+			b.WriteString("null")
+		}
+	}
+	return b.String()
+}
+
+// paneRow is one pane of a key and window, as it is shuffled to the sinks.
+type paneRow struct {
+	start    int64 // of the window, microseconds
+	pane     int64 // index, from 0
+	timing   typex.PaneTiming
+	key      []byte
+	partials []partial
+}
+
+func (r *paneRow) append(b []byte) []byte {
+	b = binary.AppendVarint(b, r.start)
+	b = binary.AppendVarint(b, r.pane)
+	b = append(b, byte(r.timing))
+	b = binary.AppendUvarint(b, uint64(len(r.key)))
+	b = append(b, r.key...)
+	return appendPartials(b, r.partials)
+}
+
+func readPaneRow(b []byte, measures int) (r paneRow, err error) {
+	var n int
+	if r.start, n = binary.Varint(b); n <= 0 {
+		return r, errPack
+	}
+	b = b[n:]
+	if r.pane, n = binary.Varint(b); n <= 0 || len(b) == n {
+		return r, errPack
+	}
+	r.timing, b = typex.PaneTiming(b[n]), b[n+1:]
+	size, n := binary.Uvarint(b)
+	if n <= 0 || size > uint64(len(b)-n) {
+		return r, errPack
+	}
+	r.key, b = b[n:n+int(size)], b[n+int(size):]
+	r.partials = make([]partial, measures)
+	_, err = readPartials(b, r.partials)
+	return r, err
+}
+
+// timingName is the pane's timing as the tables have it.
+func timingName(t typex.PaneTiming) string {
+	switch t {
+	case typex.PaneEarly:
+		return "early"
+	case typex.PaneLate:
+		return "late"
+	default:
+		return "on_time"
+	}
+}
+
+// text is a value as text, nil for null: the form of Bigtable's row keys.
+func (v Value) text(k Kind) *string {
+	if !v.Valid {
+		return nil
+	}
+	s := v.Str
+	switch k {
+	case Int64:
+		s = fmt.Sprint(v.Int)
+	case Timestamp:
+		s = formatMicros(v.Int)
+	}
+	return &s
+}

@@ -1,0 +1,105 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+)
+
+func init() {
+	beam.RegisterDoFn(&decodeFn{})
+	register.Emitter1[*Event]()
+}
+
+// decodeFn turns messages into events. Every delivery goes to the raw output,
+// and then, unless it is bad, to one of the other two: late, or fresh.
+type decodeFn struct {
+	Plan *Plan
+
+	rt     *runtime
+	reader *fieldReader
+	counts [numCounters]int64
+}
+
+// Setup finds the run.
+func (f *decodeFn) Setup(ctx context.Context) (err error) {
+	f.reader = newFieldReader(f.Plan.Fields)
+	f.rt, err = openRuntime(ctx, f.Plan)
+	return err
+}
+
+// StartBundle starts the counts.
+func (f *decodeFn) StartBundle(_ context.Context, _, _, _ func(*Event)) error {
+	clear(f.counts[:])
+	return nil
+}
+
+// ProcessElement decodes a message.
+func (f *decodeFn) ProcessElement(_ context.Context, m *Message, raw, late, fresh func(*Event)) error {
+	e, err := f.decode(m)
+	raw(e)
+	switch {
+	case err != nil:
+		f.counts[counterBad]++
+		if f.rt.badLog.allow(time.Now()) {
+			f.rt.log.Warn("event_not_aggregated", "position", m.Position, "event_id", m.EventID, "message_id", m.ID, "error", err)
+		}
+	case tooLate(e, f.Plan.Horizon):
+		late(e)
+	default:
+		f.counts[counterEvents]++
+		fresh(e)
+	}
+	return nil
+}
+
+// FinishBundle counts.
+func (f *decodeFn) FinishBundle(ctx context.Context, _, _, _ func(*Event)) error {
+	f.rt.add(ctx, counterBad, f.counts[counterBad])
+	f.rt.add(ctx, counterEvents, f.counts[counterEvents])
+	return nil
+}
+
+// tooLate is the rule of the late table: the event is behind the watermark of
+// its source by more than the horizon. invariant P4
+//
+// An event for which it is false was read at a watermark of at most its time
+// plus the horizon, and holds the watermark there until it is grouped; so its
+// window, which ends after it, is not past the allowed lateness.
+func tooLate(e *Event, horizon time.Duration) bool {
+	return e.Watermark != unknownTime && e.Time+horizon.Microseconds() < e.Watermark
+}
+
+// decode makes the event of a message. If it cannot be aggregated it says why;
+// the event then holds what the raw table can have.
+func (f *decodeFn) decode(m *Message) (*Event, error) {
+	e := &Event{
+		ID: m.EventID, MessageID: m.ID, Position: m.Position, Time: m.Time, Source: m.Source, Publish: m.Publish,
+		Watermark: m.Watermark, Values: make([]Value, len(f.Plan.Fields)),
+	}
+	err := f.reader.read(m.Data, e.Values)
+	if e.Source == unknownTime {
+		e.Source = m.Publish
+	}
+	switch {
+	case e.ID == "":
+		err = errors.Join(errNoID, err)
+	case e.Time == unknownTime:
+		err = errors.Join(errNoTime, err)
+	case e.Time < 0: // Beam's fixed windows are wrong before the epoch
+		err = errors.Join(fmt.Errorf("the event time is before 1970"), err)
+	}
+	if e.Time == unknownTime {
+		e.Time = m.Publish
+	}
+	return e, err
+}
+
+var (
+	errNoID   = errors.New("the message has no event id (attribute kappa-id)")
+	errNoTime = errors.New("the message has no event time (attribute kappa-event-time, RFC 3339)")
+)

@@ -1,0 +1,189 @@
+package pipeline
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+)
+
+func init() {
+	beam.RegisterDoFn(&packFn{})
+	register.Emitter3[beam.EventTime, string, []byte]()
+}
+
+// packed is an event as it is shuffled: its id, its time and the fields that
+// aggregations use. A pack is any number of them, one after the other:
+//
+//	id      16 bytes
+//	time    varint, microseconds
+//	fields  0 for null, else 1 and a varint, or 1, a length and that many bytes
+type packed struct {
+	id     [16]byte
+	time   int64
+	values []Value
+}
+
+func (p *Plan) appendPacked(b []byte, id [16]byte, e *Event) []byte {
+	b = append(b, id[:]...)
+	b = binary.AppendVarint(b, e.Time)
+	for _, f := range p.Used {
+		b = appendValue(b, e.Values[f], p.Fields[f].Kind)
+	}
+	return b
+}
+
+func appendValue(b []byte, v Value, k Kind) []byte {
+	switch {
+	case !v.Valid:
+		return append(b, 0)
+	case k == String:
+		b = binary.AppendUvarint(append(b, 1), uint64(len(v.Str)))
+		return append(b, v.Str...)
+	default:
+		return binary.AppendVarint(append(b, 1), v.Int)
+	}
+}
+
+// readPacked reads the first event of a pack into e, whose strings are valid as
+// long as nobody writes to b, and returns the rest.
+func (p *Plan) readPacked(b []byte, e *packed) ([]byte, error) {
+	if len(b) < len(e.id) {
+		return nil, errPack
+	}
+	b = b[copy(e.id[:], b):]
+	var n int
+	if e.time, n = binary.Varint(b); n <= 0 {
+		return nil, errPack
+	}
+	b = b[n:]
+	e.values = e.values[:0]
+	for i := range p.Used {
+		v, rest, err := readPackedValue(b, p.usedKind(i))
+		if err != nil {
+			return nil, err
+		}
+		e.values, b = append(e.values, v), rest
+	}
+	return b, nil
+}
+
+var errPack = fmt.Errorf("a packed event is cut off")
+
+func readPackedValue(b []byte, k Kind) (Value, []byte, error) {
+	if len(b) == 0 {
+		return Value{}, nil, errPack
+	}
+	valid, b := b[0] == 1, b[1:]
+	if !valid {
+		return Value{}, b, nil
+	}
+	if k == String {
+		size, n := binary.Uvarint(b)
+		if n <= 0 || size > uint64(len(b)-n) {
+			return Value{}, nil, errPack
+		}
+		return Value{Valid: true, Str: string(b[n : n+int(size)])}, b[n+int(size):], nil
+	}
+	i, n := binary.Varint(b)
+	if n <= 0 {
+		return Value{}, nil, errPack
+	}
+	return Value{Valid: true, Int: i}, b[n:], nil
+}
+
+// packFn gathers the events of a bundle into one pack for each shard of ids
+// and slice of event time. A pack stands at the smallest event time in it, so
+// that it holds the watermark back as its events would.
+type packFn struct {
+	Plan  *Plan
+	packs map[packKey]*pack
+}
+
+type packKey struct {
+	shard uint32
+	slice int64 // start, microseconds
+}
+
+type pack struct {
+	least int64
+	data  []byte
+}
+
+// mostPack bounds a pack: well below what runners take as one element.
+const mostPack = 256 << 10
+
+// StartBundle forgets what a failed bundle may have left.
+func (f *packFn) StartBundle(func(beam.EventTime, string, []byte)) {
+	f.packs = make(map[packKey]*pack, len(f.packs))
+}
+
+// ProcessElement adds an event.
+func (f *packFn) ProcessElement(e *Event, emit func(beam.EventTime, string, []byte)) {
+	id := idBytes(e.ID)
+	k := packKey{shard: shardOf(id, f.Plan.Shards), slice: floor(e.Time, f.Plan.Slice.Microseconds())}
+	p, ok := f.packs[k]
+	if !ok {
+		p = &pack{least: e.Time}
+		f.packs[k] = p
+	}
+	p.least = min(p.least, e.Time)
+	p.data = f.Plan.appendPacked(p.data, id, e)
+	if len(p.data) >= mostPack {
+		delete(f.packs, k)
+		f.emit(k, p, emit)
+	}
+}
+
+// FinishBundle hands the packs on.
+func (f *packFn) FinishBundle(emit func(beam.EventTime, string, []byte)) {
+	for k, p := range f.packs {
+		f.emit(k, p, emit)
+	}
+	f.packs = nil
+}
+
+func (f *packFn) emit(k packKey, p *pack, emit func(beam.EventTime, string, []byte)) {
+	emit(eventTime(p.least), k.String(), p.data)
+}
+
+// String is the key of the state: SHARD/SLICE.
+func (k packKey) String() string {
+	return strconv.FormatUint(uint64(k.shard), 10) + "/" + strconv.FormatInt(k.slice, 10)
+}
+
+// sliceOf reads the slice from a key of the state.
+func sliceOf(key string) (int64, error) {
+	for i := range len(key) {
+		if key[i] == '/' {
+			return strconv.ParseInt(key[i+1:], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("key %q is not SHARD/SLICE", key)
+}
+
+// shardOf spreads ids evenly whatever their form: position ids count up.
+func shardOf(id [16]byte, shards int) uint32 {
+	h := uint32(2166136261) // FNV-1a
+	for _, c := range id {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	return h % uint32(shards)
+}
+
+// floor is the greatest multiple of size that is not above t.
+func floor(t, size int64) int64 {
+	if r := t % size; r < 0 {
+		return t - r - size
+	} else {
+		return t - r
+	}
+}
+
+// eventTime is Beam's form, milliseconds, of a time in microseconds.
+func eventTime(micros int64) beam.EventTime { return beam.EventTime(floor(micros, 1000) / 1000) }
+
+func micros(t time.Time) int64 { return t.UnixMicro() }

@@ -1,0 +1,200 @@
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/jobspecs"
+)
+
+// Kind is the type of an event's field.
+type Kind uint8
+
+// The kinds, as the specs name them.
+const (
+	String Kind = iota
+	Int64
+	Timestamp // microseconds since the epoch
+)
+
+// Field is a named, typed field of an event.
+type Field struct {
+	Name string
+	Kind Kind
+}
+
+// Measure is one additive value of an aggregation.
+type Measure struct {
+	Name  string
+	Op    Op
+	Field int // index into Plan.Used; -1 for count
+}
+
+// Aggregation groups events by dimensions and fixed windows.
+type Aggregation struct {
+	Name     string
+	Table    string
+	Window   time.Duration
+	Dims     []int // indexes into Plan.Used
+	Measures []Measure
+}
+
+// Plan is a stream job's spec resolved for one of its jobs: all that the
+// topology's functions need to know. It travels to the workers as JSON inside
+// the functions, so its fields are exported and plain.
+type Plan struct {
+	Run         string // names the run within its process
+	Job         string
+	Generation  int64
+	Environment string
+	Project     string
+
+	Subscriptions []string // full names; none in a backfill
+	Native        bool     // the runner reads Pub/Sub itself (Dataflow)
+	Archive       []string // files of a backfill
+
+	Fields       []Field // columns of the raw table
+	Used         []int   // those that aggregations use, indexes into Fields
+	Aggregations []Aggregation
+	Horizon      time.Duration
+	Delay, Idle  time.Duration // of the watermark
+	Interval     time.Duration // between bundles of our own reader while messages are few
+
+	Dataset, Raw, Late string
+	Instance, Table    string
+
+	Shards int           // of the ids in deduplication
+	Slice  time.Duration // of event time in deduplication
+}
+
+// Shards of the event ids. Off Dataflow each access to state is a round trip,
+// so a bundle should touch few shards; on Dataflow a shard is the unit of
+// parallelism and its ids are read as a whole, so there should be many.
+const (
+	localShards    = 16
+	dataflowShards = 1 << 16
+)
+
+// NewPlan resolves a spec for one job and generation.
+func NewPlan(spec *jobspecs.StreamJob, job string, generation int64) (*Plan, error) {
+	s := spec.Spec
+	if generation < 1 {
+		return nil, exit.Usagef("generation %d: generations are numbered from 1", generation)
+	}
+	if job == "" {
+		return nil, exit.Usagef("the job has no name")
+	}
+	if strings.Contains(job, "/") {
+		return nil, exit.Usagef("job %q: a job's name holds no slash", job)
+	}
+	p := &Plan{
+		Job: job, Generation: generation, Environment: s.Environment, Project: s.Project,
+		Horizon: s.Horizon.D(), Delay: s.Watermark.Delay.D(), Idle: s.Watermark.Idle.D(),
+		Dataset: s.Sinks.BigQuery.Dataset, Raw: s.Sinks.BigQuery.Raw, Late: s.Sinks.BigQuery.Late,
+		Instance: s.Sinks.Bigtable.Instance, Table: s.Sinks.Bigtable.Table,
+		Shards: localShards, Interval: pullInterval,
+	}
+	index := map[string]int{}
+	for i, f := range s.Event.Fields {
+		k, err := kindOf(f.Type)
+		if err != nil {
+			return nil, exit.Usagef("event field %s: %w", f.Name, err)
+		}
+		index[f.Name] = i
+		p.Fields = append(p.Fields, Field{Name: f.Name, Kind: k})
+	}
+	for _, a := range s.Aggregations {
+		agg, err := p.aggregation(a, index)
+		if err != nil {
+			return nil, exit.Usagef("aggregation %s: %w", a.Name, err)
+		}
+		p.Aggregations = append(p.Aggregations, agg)
+	}
+	if len(p.Aggregations) == 0 {
+		return nil, exit.Usagef("stream job %s has no aggregations", spec.Metadata.Name)
+	}
+	// A sixteenth of the horizon: ids live at most a sixteenth longer than they
+	// must, and few slices are alive at a time.
+	p.Slice = max(p.Horizon/16, time.Minute).Truncate(time.Millisecond)
+	return p, nil
+}
+
+func (p *Plan) aggregation(a jobspecs.Aggregation, index map[string]int) (Aggregation, error) {
+	agg := Aggregation{Name: a.Name, Table: a.Table, Window: a.Window.D()}
+	if agg.Window <= 0 || agg.Window%time.Second != 0 { // row keys hold seconds
+		return agg, fmt.Errorf("window %s is not a whole number of seconds", agg.Window)
+	}
+	for _, d := range a.Dimensions {
+		i, ok := index[d]
+		if !ok {
+			return agg, fmt.Errorf("dimension %s is not a field of the event", d)
+		}
+		agg.Dims = append(agg.Dims, p.use(i))
+	}
+	for _, m := range a.Measures {
+		op, err := opOf(m.Type)
+		if err != nil {
+			return agg, fmt.Errorf("measure %s: %w", m.Name, err)
+		}
+		field := -1
+		if op != Count {
+			i, ok := index[m.Field]
+			if !ok || p.Fields[i].Kind != Int64 {
+				return agg, fmt.Errorf("measure %s: %q is not an INT64 field of the event", m.Name, m.Field)
+			}
+			field = p.use(i)
+		}
+		agg.Measures = append(agg.Measures, Measure{Name: m.Name, Op: op, Field: field})
+	}
+	return agg, nil
+}
+
+// use returns the index in Used of the field i, adding it if need be.
+func (p *Plan) use(i int) int {
+	if at := slices.Index(p.Used, i); at >= 0 {
+		return at
+	}
+	p.Used = append(p.Used, i)
+	return len(p.Used) - 1
+}
+
+// usedKind is the kind of the i-th used field.
+func (p *Plan) usedKind(i int) Kind { return p.Fields[p.Used[i]].Kind }
+
+// Streams makes p read the subscriptions of the spec's job of that name.
+func (p *Plan) Streams(spec *jobspecs.StreamJob, native bool) error {
+	for i := range spec.Spec.Jobs {
+		if spec.JobName(i) != p.Job {
+			continue
+		}
+		for _, s := range spec.JobSubscriptions(i) {
+			p.Subscriptions = append(p.Subscriptions, "projects/"+p.Project+"/subscriptions/"+s)
+		}
+		if len(p.Subscriptions) == 0 {
+			return exit.Usagef("job %s has no subscription: there are %d jobs for %d subscriptions", p.Job, spec.Spec.Jobs, spec.Spec.Sources.Count)
+		}
+		if p.Native = native; native {
+			p.Shards = dataflowShards
+		}
+		return nil
+	}
+	return exit.Usagef("stream job %s has no job %q: its jobs are %s to %s", spec.Metadata.Name, p.Job, spec.JobName(0), spec.JobName(spec.Spec.Jobs-1))
+}
+
+// Writer names the writer: job and generation.
+func (p *Plan) Writer() string { return fmt.Sprintf("%s@%d", p.Job, p.Generation) }
+
+func kindOf(t string) (Kind, error) {
+	switch t {
+	case "STRING":
+		return String, nil
+	case "INT64":
+		return Int64, nil
+	case "TIMESTAMP":
+		return Timestamp, nil
+	}
+	return 0, fmt.Errorf("type %q is not STRING, INT64 or TIMESTAMP", t)
+}

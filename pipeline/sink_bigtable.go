@@ -1,0 +1,145 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cloud.google.com/go/bigtable"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+
+	"github.com/kappa-migrate/kappa/internal/tables"
+)
+
+func init() {
+	beam.RegisterDoFn(&paneCellsFn{})
+}
+
+// CellRow is the cells that one pane adds to a row. All have the window's
+// start as their timestamp, so writing them again replaces them (rule P1).
+type CellRow struct {
+	Key    string
+	Window time.Time
+	Cells  []CellValue
+}
+
+// CellValue is a column qualifier and its value.
+type CellValue struct {
+	Qualifier string
+	Value     []byte
+}
+
+// CellWriter writes cells to the job's table. It returns nil only if all of
+// them are durable; writing a cell again must be harmless.
+type CellWriter interface {
+	Apply(ctx context.Context, rows []CellRow) error
+}
+
+// bigtableCells writes by MutateRows.
+type bigtableCells struct{ table *bigtable.Table }
+
+// Apply implements CellWriter.
+func (w bigtableCells) Apply(ctx context.Context, rows []CellRow) error {
+	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
+	defer cancel()
+	keys := make([]string, len(rows))
+	muts := make([]*bigtable.Mutation, len(rows))
+	for i, r := range rows {
+		keys[i], muts[i] = r.Key, bigtable.NewMutation()
+		for _, c := range r.Cells {
+			muts[i].Set(tables.Family, c.Qualifier, bigtable.Time(r.Window), c.Value)
+		}
+	}
+	failed, err := w.table.ApplyBulk(ctx, keys, muts)
+	if err != nil {
+		return err
+	}
+	return errors.Join(failed...) // the whole batch is written again: it changes nothing
+}
+
+const (
+	applyRows  = 1000
+	applyBytes = 4 << 20
+)
+
+// paneCellsFn writes the panes of an aggregation to Bigtable. Its output is
+// empty.
+type paneCellsFn struct {
+	Plan  *Plan
+	Index int
+
+	rt   *runtime
+	rows []CellRow
+	size int
+}
+
+// Setup finds the run.
+func (f *paneCellsFn) Setup(ctx context.Context) (err error) {
+	f.rt, err = openRuntime(ctx, f.Plan)
+	return err
+}
+
+// StartBundle forgets what a failed bundle may have left.
+func (f *paneCellsFn) StartBundle(context.Context, func([]byte)) error {
+	f.rows, f.size = f.rows[:0], 0
+	return nil
+}
+
+// ProcessElement adds the cells of a pane.
+func (f *paneCellsFn) ProcessElement(ctx context.Context, data []byte, _ func([]byte)) error {
+	agg := &f.Plan.Aggregations[f.Index]
+	p, err := readPaneRow(data, len(agg.Measures))
+	if err != nil {
+		return fmt.Errorf("aggregation %s: %w", agg.Name, err)
+	}
+	row, err := f.Plan.cells(agg, &p)
+	if err != nil {
+		return err
+	}
+	if len(row.Cells) == 0 {
+		return nil // all measures are null
+	}
+	f.rows, f.size = append(f.rows, row), f.size+len(row.Key)+64*len(row.Cells)
+	if len(f.rows) >= applyRows || f.size >= applyBytes {
+		return f.flush(ctx)
+	}
+	return nil
+}
+
+// cells makes the cells of a pane; a measure that is null has none.
+func (p *Plan) cells(agg *Aggregation, r *paneRow) (CellRow, error) {
+	dims, err := p.dims(agg, r.key)
+	if err != nil {
+		return CellRow{}, err
+	}
+	texts := make([]*string, len(dims))
+	for i, d := range agg.Dims {
+		texts[i] = dims[i].text(p.usedKind(d))
+	}
+	row := CellRow{Window: time.UnixMicro(r.start).UTC()}
+	row.Key = tables.RowKey(agg.Name, texts, row.Window)
+	for i, m := range agg.Measures {
+		if r.partials[i].valid {
+			row.Cells = append(row.Cells, CellValue{
+				Qualifier: tables.Cell{Measure: m.Name, Job: p.Job, Generation: p.Generation, Pane: r.pane}.Qualifier(),
+				Value:     tables.EncodeValue(r.partials[i].value),
+			})
+		}
+	}
+	return row, nil
+}
+
+// FinishBundle returns once the cells are durable.
+func (f *paneCellsFn) FinishBundle(ctx context.Context, _ func([]byte)) error { return f.flush(ctx) }
+
+func (f *paneCellsFn) flush(ctx context.Context) error {
+	if len(f.rows) == 0 {
+		return nil
+	}
+	err := f.rt.retry(ctx, fmt.Sprintf("write %d rows to Bigtable table %s", len(f.rows), f.Plan.Table), func() error {
+		return f.rt.cells.Apply(ctx, f.rows)
+	})
+	f.rows, f.size = f.rows[:0], 0
+	return err
+}

@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/typex"
+	pipepb "github.com/apache/beam/sdks/v2/go/pkg/beam/model/pipeline_v1"
+	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/kappa-migrate/kappa/internal/envelope"
+)
+
+func init() {
+	beam.RegisterDoFn(&nativeFn{})
+	register.Emitter1[*Message]()
+}
+
+// pubsubReadURN is Beam's name of the read that the runner itself does. The
+// transform is put together here because the SDK's pubsubio package comes with
+// another version of the Pub/Sub API, and two of them cannot be linked into
+// one program.
+const pubsubReadURN = "beam:transform:pubsub_read:v1"
+
+// readNative reads a subscription by the runner's own transform. The watermark
+// follows the record times, as that of our own reader does, so that "late"
+// means the same on every runner.
+func readNative(s beam.Scope, p *Plan, subscription string) beam.PCollection {
+	s = s.Scope("ReadPubSub")
+	payload, err := proto.Marshal(&pipepb.PubSubReadPayload{
+		Subscription:       subscription,
+		TimestampAttribute: envelope.AttrSourceTime,
+		WithAttributes:     true,
+	})
+	if err != nil {
+		panic(fmt.Sprintf("marshal a Pub/Sub read: %v", err)) // no input leads here
+	}
+	raw := beam.External(s, pubsubReadURN, payload, nil, []beam.FullType{typex.New(reflect.TypeFor[[]byte]())}, false)
+	return beam.ParDo(s, &nativeFn{Plan: p}, raw[0])
+}
+
+// nativeFn unwraps the messages that the runner has read. The runner does not
+// tell its watermark; the time of the message's own record, less the delay, is
+// a bound of it, for what is unread holds it back.
+type nativeFn struct {
+	Plan *Plan
+	rt   *runtime
+}
+
+// Setup finds the run.
+func (f *nativeFn) Setup(ctx context.Context) (err error) {
+	f.rt, err = openRuntime(ctx, f.Plan)
+	return err
+}
+
+// ProcessElement unwraps a message.
+func (f *nativeFn) ProcessElement(ctx context.Context, data []byte, emit func(*Message)) error {
+	var pm pubsubpb.PubsubMessage
+	if err := proto.Unmarshal(data, &pm); err != nil {
+		return fmt.Errorf("read a Pub/Sub message: %w", err)
+	}
+	m := newMessage(pm.GetMessageId(), pm.GetData(), pm.GetAttributes(), pm.GetPublishTime().AsTime().UnixMicro(), unknownTime)
+	if m.Source != unknownTime {
+		m.Watermark = m.Source - f.Plan.Delay.Microseconds()
+	}
+	f.rt.add(ctx, counterMessages, 1)
+	emit(m)
+	return nil
+}

@@ -1,0 +1,2 @@
+// Package bigquery is a BigQuery service in memory.
+package bigquery

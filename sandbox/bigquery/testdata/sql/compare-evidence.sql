@@ -1,0 +1,61 @@
+-- @from, @to TIMESTAMP; @size, @cutoff INT64; @windows ARRAY<TIMESTAMP>; @key0 ARRAY<STRING>; @null0 ARRAY<BOOL>; @writers ARRAY<STRING>
+WITH
+wanted AS (
+  SELECT i, w, IF(@null0[OFFSET(i)], NULL, @key0[OFFSET(i)]) AS k0
+  FROM UNNEST(@windows) AS w WITH OFFSET AS i
+),
+deliveries AS (
+  SELECT event_id, message_id, position, source_time, TIMESTAMP_MICROS(UNIX_MICROS(event_time) - MOD(MOD(UNIX_MICROS(event_time), @size) + @size, @size)) AS w, 0 AS late, `origin` AS k0, `delay` AS m1, `distance` AS m2
+  FROM `kappa-demo`.`kappa`.`raw_flights`
+  WHERE event_time >= @from AND event_time < @to
+  UNION ALL
+  SELECT event_id, message_id, position, source_time, TIMESTAMP_MICROS(UNIX_MICROS(event_time) - MOD(MOD(UNIX_MICROS(event_time), @size) + @size, @size)) AS w, 1 AS late, `origin` AS k0, `delay` AS m1, `distance` AS m2
+  FROM `kappa-demo`.`kappa`.`late_flights`
+  WHERE event_time >= @from AND event_time < @to
+    AND CONCAT(job, '@', CAST(generation AS STRING)) IN UNNEST(@writers)
+),
+once AS (
+  SELECT q.i, d.event_id, d.message_id, MIN(d.position) AS position, MAX(d.late) AS late,
+    UNIX_MICROS(MIN(d.source_time)) <= UNIX_MICROS(q.w) + @size + @cutoff AS in_time, MIN(d.m1) AS m1, MAX(d.m1) AS x1, MIN(d.m2) AS m2, MAX(d.m2) AS x2
+  FROM deliveries AS d
+  JOIN wanted AS q
+  ON q.w = d.w AND q.k0 IS NOT DISTINCT FROM d.k0
+  GROUP BY q.i, q.w, d.event_id, d.message_id
+),
+events AS (
+  SELECT i, event_id,
+    COUNT(*) AS d_all, COUNT(DISTINCT position) AS r_all,
+    COUNTIF(in_time) AS d_cut, COUNT(DISTINCT IF(in_time, position, NULL)) AS r_cut,
+    COUNTIF(late = 0) AS d_ontime, COUNT(DISTINCT IF(late = 0, position, NULL)) AS r_ontime,
+    MIN(m1) AS m1,
+    MIN(m2) AS m2,
+    IFNULL(MIN(m1) != MAX(x1) OR COUNT(m1) NOT IN (0, COUNT(*)) OR MIN(m2) != MAX(x2) OR COUNT(m2) NOT IN (0, COUNT(*)), FALSE) AS inconsistent
+  FROM once
+  GROUP BY i, event_id
+)
+SELECT i, COUNTIF(inconsistent) AS inconsistent,
+  COUNTIF(d_all > 0) AS n_ids_all, SUM(r_all) AS n_records_all, SUM(d_all) AS n_deliveries_all,
+  SUM(IF(d_all > 0, m1, NULL)) AS m1_ids_all,
+  SUM(IF(d_all > 0, m1 * r_all, NULL)) AS m1_records_all,
+  SUM(IF(d_all > 0, m1 * d_all, NULL)) AS m1_deliveries_all,
+  SUM(IF(d_all > 0, m2, NULL)) AS m2_ids_all,
+  SUM(IF(d_all > 0, m2 * r_all, NULL)) AS m2_records_all,
+  SUM(IF(d_all > 0, m2 * d_all, NULL)) AS m2_deliveries_all,
+  COUNTIF(d_cut > 0) AS n_ids_cut, SUM(r_cut) AS n_records_cut, SUM(d_cut) AS n_deliveries_cut,
+  SUM(IF(d_cut > 0, m1, NULL)) AS m1_ids_cut,
+  SUM(IF(d_cut > 0, m1 * r_cut, NULL)) AS m1_records_cut,
+  SUM(IF(d_cut > 0, m1 * d_cut, NULL)) AS m1_deliveries_cut,
+  SUM(IF(d_cut > 0, m2, NULL)) AS m2_ids_cut,
+  SUM(IF(d_cut > 0, m2 * r_cut, NULL)) AS m2_records_cut,
+  SUM(IF(d_cut > 0, m2 * d_cut, NULL)) AS m2_deliveries_cut,
+  COUNTIF(d_ontime > 0) AS n_ids_ontime, SUM(r_ontime) AS n_records_ontime, SUM(d_ontime) AS n_deliveries_ontime,
+  SUM(IF(d_ontime > 0, m1, NULL)) AS m1_ids_ontime,
+  SUM(IF(d_ontime > 0, m1 * r_ontime, NULL)) AS m1_records_ontime,
+  SUM(IF(d_ontime > 0, m1 * d_ontime, NULL)) AS m1_deliveries_ontime,
+  SUM(IF(d_ontime > 0, m2, NULL)) AS m2_ids_ontime,
+  SUM(IF(d_ontime > 0, m2 * r_ontime, NULL)) AS m2_records_ontime,
+  SUM(IF(d_ontime > 0, m2 * d_ontime, NULL)) AS m2_deliveries_ontime
+FROM events
+GROUP BY i
+ORDER BY i
+

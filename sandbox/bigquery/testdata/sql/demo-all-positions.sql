@@ -1,0 +1,1 @@
+SELECT DISTINCT position FROM `kappa-demo`.`kappa`.`raw_flights`

@@ -1,0 +1,1 @@
+SELECT COUNT(DISTINCT position) AS n FROM `kappa-demo`.`kappa`.`raw_flights`

@@ -1,0 +1,75 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+)
+
+// Defaults of Config.
+const (
+	DefaultProject    = "kappa-demo"
+	DefaultPartitions = 6
+)
+
+// Config says what to start.
+type Config struct {
+	Log     *slog.Logger // required
+	Project string       // Google Cloud project that clients are told to use; default DefaultProject
+	Ports   Ports
+
+	// KafkaPartitions is the number of partitions of a topic that is created
+	// without one. Default DefaultPartitions.
+	KafkaPartitions int
+
+	// PipelineBinary is the kappa-pipeline that Dataflow runs. Without it every
+	// launch is refused.
+	PipelineBinary string
+
+	// JobLogs is the folder that the jobs' logs are written to; empty: none are.
+	JobLogs string
+}
+
+// Ports are the ports to listen on; 0: a free one.
+type Ports struct {
+	Kafka, PubSub, Bigtable, BigQuery, Dataflow, Storage int
+}
+
+// Validate fills in defaults and reports what is missing or wrong.
+func (c *Config) Validate() error {
+	if c.Log == nil {
+		return errors.New("sandbox: Config.Log is nil")
+	}
+	if c.Project == "" {
+		c.Project = DefaultProject
+	}
+	if c.KafkaPartitions == 0 {
+		c.KafkaPartitions = DefaultPartitions
+	}
+	if c.KafkaPartitions < 0 {
+		return fmt.Errorf("sandbox: %d Kafka partitions", c.KafkaPartitions)
+	}
+	taken := map[int]string{}
+	for _, p := range []struct {
+		name string
+		port int
+	}{
+		{"Kafka", c.Ports.Kafka}, {"Pub/Sub", c.Ports.PubSub}, {"Bigtable", c.Ports.Bigtable},
+		{"BigQuery", c.Ports.BigQuery}, {"Dataflow", c.Ports.Dataflow}, {"Cloud Storage", c.Ports.Storage},
+	} {
+		if p.port < 0 || p.port > 65535 {
+			return fmt.Errorf("sandbox: port %d of %s is not between 0 and 65535", p.port, p.name)
+		}
+		if other := taken[p.port]; p.port != 0 && other != "" {
+			return fmt.Errorf("sandbox: %s and %s have the same port %d", other, p.name, p.port)
+		}
+		taken[p.port] = p.name
+	}
+	return nil
+}
+
+// loopback is the address of a port. Nothing listens elsewhere: the services
+// ask for no credentials (rule A4).
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

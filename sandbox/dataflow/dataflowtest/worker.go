@@ -1,0 +1,133 @@
+// Package dataflowtest helps tests that need a Dataflow service with jobs that
+// behave as told: the emulator of package dataflow with a fake worker, which
+// is the test binary itself, started again, and speaks the protocol of
+// internal/worker.
+//
+// A test package that uses it calls WorkIfChild first in its TestMain.
+package dataflowtest
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/kappa-migrate/kappa/internal/worker"
+)
+
+// behaviourEnv holds the behaviours, by job, as JSON. Its presence makes the
+// test binary a worker.
+const behaviourEnv = "KAPPA_TEST_WORKER"
+
+// Behaviour is what a fake worker does.
+type Behaviour struct {
+	Sources    []string      // subscriptions, projects/P/subscriptions/S; nil: one, named after the job
+	StartAfter time.Duration // how long until it reads its sources
+	DrainTakes time.Duration // from the drain command until it is drained
+	Hold       bool          // the drain never ends
+	NoDrained  bool          // exits without reporting that it drained
+	DrainExit  int           // exit code after a drain
+	ExitAfter  time.Duration // exits without a drain; 0: does not
+	Exit       int           // its code
+	Unknown    bool          // never knows a watermark
+	Batch      bool          // has no sources
+}
+
+// firstWatermark is where the fake watermarks start; they gain an hour a report.
+var firstWatermark = time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC)
+
+const reportEvery = 20 * time.Millisecond
+
+// WorkIfChild runs the fake worker and exits, if this process was started as one.
+func WorkIfChild() {
+	if b := os.Getenv(behaviourEnv); b != "" {
+		os.Exit(work(b, os.Args[1:]))
+	}
+}
+
+func work(behaviours string, args []string) int {
+	flags := flag.NewFlagSet("kappa-pipeline", flag.ContinueOnError)
+	job := flags.String("job", "", "")
+	for _, name := range []string{"jobspec", "generation", "runner", "control"} {
+		flags.String(name, "", "")
+	}
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	all := map[string]Behaviour{}
+	if err := json.Unmarshal([]byte(behaviours), &all); err != nil {
+		fmt.Fprintln(os.Stderr, "level=ERROR msg=behaviours error="+err.Error())
+		return 2
+	}
+	b, ok := all[*job]
+	if !ok {
+		b = all[""]
+	}
+	if b.Sources == nil && !b.Batch {
+		b.Sources = []string{"projects/test/subscriptions/" + *job}
+	}
+	commands := make(chan worker.Command)
+	go func() {
+		in := bufio.NewScanner(os.Stdin)
+		for in.Scan() {
+			var c worker.Command
+			if err := json.Unmarshal(in.Bytes(), &c); err != nil {
+				fmt.Fprintln(os.Stderr, "level=ERROR msg=command error="+err.Error())
+				os.Exit(2)
+			}
+			commands <- c
+		}
+		os.Exit(3) // the service is gone
+	}()
+	fmt.Fprintf(os.Stderr, "level=INFO msg=started args=%q\n", strings.Join(args, " "))
+	return run(b, commands)
+}
+
+func run(b Behaviour, commands <-chan worker.Command) int {
+	started := time.Now()
+	drainAt := time.Time{} // zero: no drain asked for
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		r := worker.Report{Counters: map[string]int64{worker.CounterMessages: int64(n * 10)}}
+		r.Running = time.Since(started) >= b.StartAfter
+		draining := !drainAt.IsZero()
+		r.Drained = draining && !b.Hold && time.Since(drainAt) >= b.DrainTakes
+		for _, s := range b.Sources {
+			src := worker.Source{Subscription: s, Watermark: firstWatermark.Add(time.Duration(n) * time.Hour), AtMaximum: draining, Held: int64(n)}
+			if b.Unknown {
+				src = worker.Source{Subscription: s}
+			}
+			r.Sources = append(r.Sources, src)
+		}
+		finished := r.Drained
+		r.Drained = r.Drained && !b.NoDrained
+		line, err := json.Marshal(r)
+		if err != nil {
+			return 2
+		}
+		fmt.Println(string(line))
+		if finished {
+			fmt.Fprintln(os.Stderr, "level=WARN msg=leaving")
+			return b.DrainExit
+		}
+		if b.ExitAfter > 0 && time.Since(started) >= b.ExitAfter {
+			fmt.Fprintln(os.Stderr, "level=ERROR msg=\"out of cheese\"")
+			return b.Exit
+		}
+		select {
+		case c := <-commands:
+			if c.Do != worker.Drain {
+				fmt.Fprintf(os.Stderr, "level=ERROR msg=unknown command=%s\n", c.Do)
+				return 2
+			}
+			if drainAt.IsZero() {
+				drainAt = time.Now()
+			}
+		case <-tick.C:
+		}
+	}
+}
