@@ -44,7 +44,7 @@ func (s *Server) insertDataset(r *http.Request) (any, error) {
 	md.Kind, md.Id, md.Etag = "bigquery#dataset", key, c.etag()
 	md.CreationTime, md.LastModifiedTime, md.Type = now, now, "DEFAULT"
 	if md.Location == "" {
-		md.Location = "US"
+		md.Location = defaultLocation
 	}
 	c.datasets[key] = &dataset{meta: &md, tables: map[string]*table{}}
 	return &md, nil

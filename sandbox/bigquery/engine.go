@@ -2,11 +2,13 @@ package bigquery
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -23,21 +25,24 @@ type engine struct {
 }
 
 func openEngine(memory string) (*engine, error) {
-	dir, err := os.MkdirTemp("", "kappa-bigquery-")
-	if err != nil {
-		return nil, err
-	}
+	// DuckDB makes the folder when it first spills, so that a process that is
+	// killed before leaves nothing behind.
+	dir := filepath.Join(os.TempDir(), "kappa-bigquery-"+rand.Text())
 	connector, err := duckdb.NewConnector("", nil)
 	if err != nil {
-		os.RemoveAll(dir)
 		return nil, err
 	}
 	e := &engine{db: sql.OpenDB(connector), dir: dir}
+	e.db.SetMaxIdleConns(8) // streams write from several connections at once
 	// Whatever a query says, the file system and the network stay out of its
 	// reach; the translator's allow-list comes first.
 	for _, set := range []string{
 		"SET memory_limit = '" + memory + "'",
 		"SET threads = 2",
+		// Statistics of a table that is being appended to can be narrower than
+		// the rows that a query sees: plans that rely on them fail ("Perfect hash
+		// aggregate: aggregate group exceeded total groups") or could be wrong.
+		"SET disabled_optimizers = 'statistics_propagation,compressed_materialization'",
 		"SET temp_directory = '" + strings.ReplaceAll(dir, "'", "''") + "'",
 		"SET autoinstall_known_extensions = false",
 		"SET autoload_known_extensions = false",
@@ -153,10 +158,7 @@ func engineError(err error) error {
 	query := func(reason, message string) error {
 		return &apiError{status: 400, reason: reason, message: message, location: "q"}
 	}
-	msg := de.Msg
-	if i := strings.Index(msg, "\n\nLINE "); i >= 0 {
-		msg = msg[:i]
-	}
+	msg, _, _ := strings.Cut(de.Msg, "\n") // what follows quotes the translation
 	switch {
 	case de.Type == duckdb.ErrorTypeInterrupt:
 		return context.Canceled

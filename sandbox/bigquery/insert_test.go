@@ -2,6 +2,7 @@ package bigquery_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -301,4 +302,47 @@ func BenchmarkInsertAll(b *testing.B) {
 		}
 	})
 	b.ReportMetric(float64(b.N)*500/b.Elapsed().Seconds(), "rows/s")
+}
+
+// TestGroupingWhileAppending: grouping by small integers, which DuckDB plans by
+// the column's statistics, while rows with new values arrive.
+func TestGroupingWhileAppending(t *testing.T) {
+	c := start(t)
+	tb := newTable(t, c, "t", flightSchema)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for w := range 2 {
+		wg.Go(func() {
+			for i := 0; i < 150; i++ {
+				var rows []*bq.ValuesSaver
+				for n := range 40 {
+					rows = append(rows, &bq.ValuesSaver{Schema: flightSchema, Row: []bq.Value{fmt.Sprint(n), day.Add(time.Duration(i) * time.Hour), i*2 + w}})
+				}
+				if err := tb.Inserter().Put(t.Context(), rows); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				rows, err := tryRead(t, c.Query("SELECT flights, COUNT(*) AS n, MIN(window_start) AS w FROM d.t GROUP BY flights"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, r := range rows {
+					if r[1] != int64(40) {
+						t.Errorf("part of a request is visible: %v", r)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	cancel()
+	readers.Wait()
 }

@@ -248,7 +248,6 @@ type rowDecoder struct {
 	cols    []googlesql.Column
 	index   map[string]int // by lower-case name
 	ignore  bool           // unknown fields
-	strict  bool           // numbers and strings are not exchanged for one another
 	scan    scanner
 	seen    []bool
 	lowered []byte

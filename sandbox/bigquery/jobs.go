@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -17,8 +16,9 @@ import (
 	bq "google.golang.org/api/bigquery/v2"
 )
 
-// location is the only one that the sandbox has.
-const location = "US"
+// defaultLocation is that of datasets and jobs which name none. Others are
+// taken as they come: there is but one place where data can be.
+const defaultLocation = "US"
 
 // Bounds of what finished jobs keep: the newest stay.
 const (
@@ -83,38 +83,41 @@ type result struct {
 }
 
 var (
-	errCancelled = errors.New("Job execution was cancelled: User requested cancellation")
+	errCancelled = &apiError{status: 499, reason: "stopped", message: "Job execution was cancelled: User requested cancellation"}
 	jobID        = regexp.MustCompile(`^[A-Za-z0-9_-]{1,1000}$`)
 )
 
 // start registers a job and runs it in the background.
-func (s *Server) start(project, id, request string, conf *bq.JobConfiguration, run func(ctx context.Context, j *job) error) (*job, error) {
-	if id == "" {
-		id = "job_" + rand.Text()
-	} else if !jobID.MatchString(id) {
-		return nil, errInvalid("Invalid job ID %q: it may contain letters, numbers, underscores and dashes, at most 1000 of them.", id)
+func (s *Server) start(ref bq.JobReference, request string, conf *bq.JobConfiguration, run func(ctx context.Context, j *job) error) (*job, error) {
+	if ref.JobId == "" {
+		ref.JobId = "job_" + rand.Text()
+	} else if !jobID.MatchString(ref.JobId) {
+		return nil, errInvalid("Invalid job ID %q: it may contain letters, numbers, underscores and dashes, at most 1000 of them.", ref.JobId)
+	}
+	if ref.Location == "" {
+		ref.Location = defaultLocation
 	}
 	ctx, cancel := context.WithCancelCause(s.jobs.ctx)
 	j := &job{
-		ref:  &bq.JobReference{ProjectId: project, JobId: id, Location: location},
+		ref:  &ref,
 		conf: conf, request: request, created: time.Now(), cancel: cancel, done: make(chan struct{}), stats: &bq.JobStatistics{},
 	}
 	js := s.jobs
 	js.mu.Lock()
 	defer js.mu.Unlock()
-	key := project + ":" + id
+	key := ref.ProjectId + ":" + ref.JobId
 	switch {
 	case js.stopped:
 		cancel(nil)
-		return nil, &apiError{status: http.StatusServiceUnavailable, reason: "backendError", message: "the sandbox is stopping"}
+		return nil, errStopping()
 	case js.byID[key] != nil:
 		cancel(nil)
-		return nil, errDuplicate("Job %s:%s.%s", project, location, id)
+		return nil, errDuplicate("Job %s:%s.%s", ref.ProjectId, ref.Location, ref.JobId)
 	}
 	js.byID[key] = j
 	js.order = append(js.order, j)
 	if request != "" {
-		js.requests[project+":"+request] = j
+		js.requests[ref.ProjectId+":"+request] = j
 	}
 	js.wg.Go(func() {
 		defer cancel(nil)
@@ -126,15 +129,15 @@ func (s *Server) start(project, id, request string, conf *bq.JobConfiguration, r
 func (s *Server) run(ctx context.Context, j *job, run func(ctx context.Context, j *job) error) {
 	if ms := j.conf.JobTimeoutMs; ms > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(ms)*time.Millisecond,
-			fmt.Errorf("Job execution was cancelled: Job timed out after %d sec", (ms+999)/1000))
+		ctx, cancel = context.WithTimeoutCause(ctx, time.Duration(ms)*time.Millisecond, &apiError{status: 499, reason: "stopped",
+			message: fmt.Sprintf("Job execution was cancelled: Job timed out after %d sec", (ms+999)/1000)})
 		defer cancel()
 	}
 	err := run(ctx, j)
 	if err != nil {
 		j.err = asAPI(err)
 		if ctx.Err() != nil {
-			j.err = &apiError{status: 499, reason: "stopped", message: context.Cause(ctx).Error()}
+			j.err = asAPI(context.Cause(ctx))
 		}
 		j.result = nil
 		s.log.Debug("job failed", "job", j.ref.JobId, "error", err)
@@ -194,7 +197,7 @@ func (j *job) await(ctx context.Context, d time.Duration) bool {
 // resource is the job as the API shows it.
 func (j *job) resource() *bq.Job {
 	out := &bq.Job{
-		Kind: "bigquery#job", Id: j.ref.ProjectId + ":" + location + "." + j.ref.JobId, JobReference: j.ref, Configuration: j.conf,
+		Kind: "bigquery#job", Id: j.ref.ProjectId + ":" + j.ref.Location + "." + j.ref.JobId, JobReference: j.ref, Configuration: j.conf,
 		Status:     &bq.JobStatus{State: "RUNNING"},
 		Statistics: &bq.JobStatistics{CreationTime: j.created.UnixMilli(), StartTime: j.created.UnixMilli()},
 		UserEmail:  "sandbox@kappa.invalid",
@@ -216,12 +219,12 @@ func (j *job) resource() *bq.Job {
 func (s *Server) findJob(r *http.Request) (*job, error) {
 	s.jobs.mu.Lock()
 	defer s.jobs.mu.Unlock()
-	if loc := r.URL.Query().Get("location"); loc != "" && !strings.EqualFold(loc, location) {
-		return nil, errNotFound("Job %s:%s.%s", r.PathValue("project"), loc, r.PathValue("job"))
-	}
 	j, ok := s.jobs.byID[r.PathValue("project")+":"+r.PathValue("job")]
 	if !ok {
 		return nil, errNotFound("Job %s:%s", r.PathValue("project"), r.PathValue("job"))
+	}
+	if loc := r.URL.Query().Get("location"); loc != "" && !strings.EqualFold(loc, j.ref.Location) {
+		return nil, errNotFound("Job %s:%s.%s", j.ref.ProjectId, loc, j.ref.JobId)
 	}
 	return j, nil
 }
@@ -251,12 +254,9 @@ func (s *Server) submit(ctx context.Context, project string, data []byte, req *j
 	if err := allowKeys(member(data, "configuration"), "configuration.", "query", "load", "dryRun", "labels", "jobTimeoutMs", "jobType"); err != nil {
 		return nil, err
 	}
-	id := ""
-	if ref := req.JobReference; ref != nil {
-		if ref.Location != "" && !strings.EqualFold(ref.Location, location) {
-			return nil, errNotImplemented("location %s", ref.Location)
-		}
-		id = ref.JobId
+	ref := bq.JobReference{ProjectId: project}
+	if r := req.JobReference; r != nil {
+		ref.JobId, ref.Location = r.JobId, r.Location
 	}
 	switch {
 	case conf.Query != nil:
@@ -268,7 +268,7 @@ func (s *Server) submit(ctx context.Context, project string, data []byte, req *j
 		if conf.DryRun {
 			return s.dryRun(ctx, project, conf, q)
 		}
-		j, err := s.start(project, id, "", conf, func(ctx context.Context, j *job) error { return s.runQuery(ctx, j, project, q) })
+		j, err := s.start(ref, "", conf, func(ctx context.Context, j *job) error { return s.runQuery(ctx, j, project, q) })
 		if err != nil {
 			return nil, err
 		}
@@ -282,7 +282,7 @@ func (s *Server) submit(ctx context.Context, project string, data []byte, req *j
 		if err := checkLoad(member(data, "configuration", "load"), conf.Load, media); err != nil {
 			return nil, err
 		}
-		j, err := s.start(project, id, "", conf, func(ctx context.Context, j *job) error { return s.runLoad(ctx, j, project, media) })
+		j, err := s.start(ref, "", conf, func(ctx context.Context, j *job) error { return s.runLoad(ctx, j, project, media) })
 		if err != nil {
 			return nil, err
 		}

@@ -201,7 +201,7 @@ func (s *scanner) raw() ([]byte, error) {
 
 // end reports an error unless nothing but space is left.
 func (s *scanner) end() error {
-	if s.peek() != 0 {
+	if s.space(); s.i < len(s.b) {
 		return s.fail("something after the value")
 	}
 	return nil

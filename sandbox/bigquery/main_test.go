@@ -17,7 +17,10 @@ import (
 	"github.com/kappa-migrate/kappa/sandbox/bigquery"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A dependency of the Cloud Storage fake starts this one when it is imported.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}
 
 const project = "kappa-test"
 

@@ -3,7 +3,6 @@ package bigquery
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -125,7 +124,7 @@ func (s *Server) dryRun(ctx context.Context, project string, conf *bq.JobConfigu
 	st.CreationTime = time.Now().UnixMilli()
 	return &bq.Job{
 		Kind: "bigquery#job", Configuration: conf, Statistics: st, Status: &bq.JobStatus{State: "DONE"},
-		JobReference: &bq.JobReference{ProjectId: project, Location: location},
+		JobReference: &bq.JobReference{ProjectId: project, Location: defaultLocation},
 	}, nil
 }
 
@@ -270,9 +269,6 @@ func (s *Server) query(r *http.Request) (any, error) {
 	if err := allowKeys(data, "", append([]string{"maxResults", "timeoutMs", "dryRun", "requestId", "location", "formatOptions", "labels", "jobTimeoutMs", "jobCreationMode"}, queryKeys...)...); err != nil {
 		return nil, err
 	}
-	if req.Location != "" && !strings.EqualFold(req.Location, location) {
-		return nil, errNotImplemented("location %s", req.Location)
-	}
 	conf := &bq.JobConfiguration{JobType: "QUERY", Labels: req.Labels, JobTimeoutMs: req.JobTimeoutMs, DryRun: req.DryRun,
 		Query: &bq.JobConfigurationQuery{
 			Query: req.Query, UseLegacySql: req.UseLegacySql, ParameterMode: req.ParameterMode, QueryParameters: req.QueryParameters,
@@ -292,7 +288,7 @@ func (s *Server) query(r *http.Request) (any, error) {
 	}
 	j := s.repeated(project, req.RequestId)
 	if j == nil {
-		if j, err = s.start(project, "", req.RequestId, conf, func(ctx context.Context, j *job) error { return s.runQuery(ctx, j, project, q) }); err != nil {
+		if j, err = s.start(bq.JobReference{ProjectId: project, Location: req.Location}, req.RequestId, conf, func(ctx context.Context, j *job) error { return s.runQuery(ctx, j, project, q) }); err != nil {
 			return nil, err
 		}
 	}
@@ -313,7 +309,7 @@ func (s *Server) dryQuery(ctx context.Context, project string, q *queryJob) (any
 	}
 	defer t.snap.close()
 	out := &bq.QueryResponse{Kind: "bigquery#queryResponse", JobComplete: true, TotalBytesProcessed: t.processed, StatementType: t.Kind,
-		JobReference: &bq.JobReference{ProjectId: project, Location: location}, ForceSendFields: []string{"TotalBytesProcessed", "CacheHit"}}
+		JobReference: &bq.JobReference{ProjectId: project, Location: defaultLocation}, ForceSendFields: []string{"TotalBytesProcessed", "CacheHit"}}
 	if t.Kind == "SELECT" {
 		out.Schema = schemaOf(t.Columns)
 	}
@@ -328,94 +324,4 @@ func (s *Server) repeated(project, request string) *job {
 	s.jobs.mu.Lock()
 	defer s.jobs.mu.Unlock()
 	return s.jobs.requests[project+":"+request]
-}
-
-// paramJSON is a query parameter; a missing value is NULL, an empty one is not.
-type paramJSON struct {
-	Name           string                 `json:"name"`
-	ParameterType  *bq.QueryParameterType `json:"parameterType"`
-	ParameterValue *paramValue            `json:"parameterValue"`
-}
-
-type paramValue struct {
-	Value        *string                `json:"value"`
-	ArrayValues  []*paramValue          `json:"arrayValues"`
-	StructValues map[string]*paramValue `json:"structValues"`
-	RangeValue   json.RawMessage        `json:"rangeValue"`
-}
-
-func parseParams(data []byte) ([]googlesql.Param, error) {
-	if len(data) == 0 {
-		return nil, nil
-	}
-	var list []paramJSON
-	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, errInvalid("Invalid query parameters: %s", err)
-	}
-	var out []googlesql.Param
-	for _, p := range list {
-		if p.Name == "" {
-			return nil, errNotImplemented("a positional query parameter")
-		}
-		t, err := paramType(p.ParameterType, p.Name)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, googlesql.Param{Name: p.Name, Type: t, Value: paramOf(t, p.ParameterValue)})
-	}
-	return out, nil
-}
-
-func paramType(p *bq.QueryParameterType, name string) (*googlesql.Type, error) {
-	if p == nil {
-		return nil, errInvalid("Query parameter '%s' has no type", name)
-	}
-	switch strings.ToUpper(p.Type) {
-	case "ARRAY":
-		elem, err := paramType(p.ArrayType, name)
-		if err != nil {
-			return nil, err
-		}
-		return googlesql.ArrayOf(elem), nil
-	case "STRUCT":
-		t := &googlesql.Type{Kind: googlesql.Struct}
-		for _, f := range p.StructTypes {
-			ft, err := paramType(f.Type, name)
-			if err != nil {
-				return nil, err
-			}
-			t.Fields = append(t.Fields, googlesql.Field{Name: f.Name, Type: ft})
-		}
-		return t, nil
-	}
-	t := googlesql.SimpleType(p.Type)
-	if t == nil || t.Kind == googlesql.Interval {
-		return nil, errNotImplemented("type %s (query parameter '%s')", p.Type, name)
-	}
-	return t, nil
-}
-
-func paramOf(t *googlesql.Type, p *paramValue) googlesql.Value {
-	switch {
-	case t.Kind == googlesql.Array:
-		var v googlesql.Value
-		if p != nil {
-			for _, e := range p.ArrayValues {
-				v.Elems = append(v.Elems, paramOf(t.Elem, e))
-			}
-		}
-		return v
-	case t.Kind == googlesql.Struct:
-		if p == nil || p.StructValues == nil {
-			return googlesql.Value{Null: true}
-		}
-		var v googlesql.Value
-		for _, f := range t.Fields {
-			v.Elems = append(v.Elems, paramOf(f.Type, p.StructValues[f.Name]))
-		}
-		return v
-	case p == nil || p.Value == nil:
-		return googlesql.Value{Null: true}
-	}
-	return googlesql.Value{Text: *p.Value}
 }

@@ -103,7 +103,7 @@ func (s *Server) getQueryResults(r *http.Request) (any, error) {
 
 // results is a page of a job's result.
 func (s *Server) results(j *job, p pageRequest, kind string) (any, error) {
-	out := &queryResponse{Kind: kind, JobReference: j.ref, Location: location}
+	out := &queryResponse{Kind: kind, JobReference: j.ref, Location: j.ref.Location}
 	if !j.isDone() {
 		return out, nil
 	}

@@ -1,7 +1,6 @@
 package bigquery
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +21,7 @@ type Server struct {
 	jobs    *jobs
 	storage *objectStore
 
+	busy requests
 	lis  net.Listener
 	http *http.Server
 	done chan struct{} // closed when the HTTP server has ended
@@ -53,7 +53,7 @@ func New(cfg Config) (*Server, error) {
 		log: cfg.Log, engine: eng, catalog: newCatalog(eng), jobs: newJobs(),
 		storage: newObjectStore(cfg.StorageEndpoint), lis: lis, done: make(chan struct{}),
 	}
-	s.http = &http.Server{Handler: s.routes(), ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
+	s.http = &http.Server{Handler: s.busy.track(s.routes()), ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
@@ -71,17 +71,66 @@ func (s *Server) Addr() string { return s.lis.Addr().String() }
 func (s *Server) Close() error {
 	s.once.Do(func() {
 		s.jobs.stop()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := s.http.Shutdown(ctx); err != nil {
-			s.err = s.http.Close()
-		}
+		// Not http.Server.Shutdown, which waits for connections on which
+		// nothing was ever asked.
+		s.busy.close(5 * time.Second)
+		s.err = s.http.Close()
 		<-s.done
 		s.jobs.wait()
 		s.storage.close()
 		s.err = errors.Join(s.err, s.engine.close())
 	})
 	return s.err
+}
+
+// requests counts the requests that are being answered.
+type requests struct {
+	mu     sync.Mutex
+	n      int
+	closed bool
+	idle   chan struct{} // closed when there are none after close
+}
+
+func (q *requests) track(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q.mu.Lock()
+		if q.closed {
+			q.mu.Unlock()
+			w.Header().Set("Connection", "close")
+			writeError(w, errStopping())
+			return
+		}
+		q.n++
+		q.mu.Unlock()
+		defer func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			if q.n--; q.n == 0 && q.closed {
+				close(q.idle)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// close turns further requests away and waits for those that have begun.
+func (q *requests) close(patience time.Duration) {
+	q.mu.Lock()
+	q.closed, q.idle = true, make(chan struct{})
+	if q.n == 0 {
+		close(q.idle)
+	}
+	q.mu.Unlock()
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-q.idle:
+	case <-t.C:
+	}
+}
+
+func errStopping() error {
+	return &apiError{status: http.StatusServiceUnavailable, reason: "backendError", message: "the sandbox is stopping"}
 }
 
 // handler answers a request; a returned error is written in the API's shape.

@@ -62,6 +62,11 @@ func newJob(cfg Config, id string, req *pb.LaunchFlexTemplateRequest, spec *pb.C
 		ended: make(chan struct{}),
 	}
 	if cfg.Dir != "" {
+		// The folder may have been moved or cleaned away since the start, which
+		// is no reason to refuse a job.
+		if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+			return nil, status.Errorf(codes.Internal, "create the folder of job logs: %v", err)
+		}
 		f, err := os.Create(filepath.Join(cfg.Dir, j.name+"-"+id+".log"))
 		if err != nil {
 			return nil, status.Errorf(codes.Internal, "create the job's log: %v", err)

@@ -48,6 +48,7 @@ func BenchmarkPublish(b *testing.B) {
 		req.Messages = append(req.Messages, payload(i))
 	}
 	body := encode(b, req)
+	//lint:ignore SA1019 the client has one connection here
 	conn := c.TopicAdminClient.Connection()
 	b.SetBytes(int64(len(body)) / 1000)
 	b.ReportAllocs()
@@ -78,6 +79,7 @@ func BenchmarkPublishDeliverAck(b *testing.B) {
 		req.Messages = append(req.Messages, payload(i))
 	}
 	body := encode(b, req)
+	//lint:ignore SA1019 the client has one connection here
 	conn := c.TopicAdminClient.Connection()
 	b.SetBytes(int64(len(body)) / 1000)
 	b.ReportAllocs()

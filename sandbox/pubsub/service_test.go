@@ -183,6 +183,7 @@ func TestRefusesWhatItCannotDo(t *testing.T) {
 	_, err = c.TopicAdminClient.ListTopicSnapshots(ctx, &pb.ListTopicSnapshotsRequest{Topic: testTopic}).Next()
 	wantCode(t, err, codes.Unimplemented, "snapshots")
 	// A whole service that is not there.
+	//lint:ignore SA1019 the client has one connection here
 	schemas := pb.NewSchemaServiceClient(c.TopicAdminClient.Connection())
 	_, err = schemas.GetSchema(ctx, &pb.GetSchemaRequest{})
 	wantCode(t, err, codes.Unimplemented, "google.pubsub.v1.SchemaService/GetSchema")
@@ -283,6 +284,7 @@ func TestBacklogIsBounded(t *testing.T) {
 	s, c := start(t)
 	s.cfg.MaxBacklogBytes = 10_000
 	create(t, c, nil)
+	//lint:ignore SA1019 the client has one connection here
 	publisher := pb.NewPublisherClient(c.TopicAdminClient.Connection()) // the official one tries again
 	send := func() error {
 		_, err := publisher.Publish(t.Context(), &pb.PublishRequest{Topic: testTopic, Messages: []*pb.PubsubMessage{{Data: make([]byte, 6_000)}}})

@@ -184,7 +184,8 @@ func (s *service) Pull(ctx context.Context, req *pb.PullRequest) (*pb.PullRespon
 		if err != nil {
 			return nil, err
 		}
-		if n > 0 || req.ReturnImmediately { //nolint:staticcheck // deprecated, and still sent
+		//lint:ignore SA1019 deprecated, and still sent by clients
+		if n > 0 || req.ReturnImmediately {
 			resp := &pb.PullResponse{}
 			return resp, proto.Unmarshal(response, resp)
 		}

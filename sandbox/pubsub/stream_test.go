@@ -25,6 +25,7 @@ func open(t testing.TB, c *pubsub.Client, change func(*pb.StreamingPullRequest))
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
+	//lint:ignore SA1019 the client has one connection here
 	s, err := pb.NewSubscriberClient(c.SubscriptionAdminClient.Connection()).StreamingPull(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -1,8 +1,6 @@
 package googlesql
 
-import (
-	"strings"
-)
+import "strings"
 
 // analyticFn describes a function that needs OVER.
 type analyticFn struct {

@@ -1,8 +1,6 @@
 package googlesql
 
-import (
-	"slices"
-)
+import "slices"
 
 // rank orders the types that coerce into one another: INT64 → NUMERIC →
 // FLOAT64, and DATE → DATETIME.
@@ -147,9 +145,6 @@ func hard(e *rexpr) *rexpr {
 	return &cp
 }
 
-// whitespace is what GoogleSQL trims by default and allows around numbers.
-const whitespace = ` \t\n\v\f\r`
-
 // castText casts text between types, with GoogleSQL's rounding, formats and
 // errors where DuckDB's differ.
 func castText(x string, from, to *Type, safe bool) string {
@@ -202,7 +197,8 @@ func castText(x string, from, to *Type, safe bool) string {
 	return plain
 }
 
-// trimSet is whitespace as a DuckDB string.
+// trimSet is what GoogleSQL trims by default and allows around numbers, as a
+// DuckDB string.
 const trimSet = `' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13)`
 
 // stringOf is CAST(x AS STRING) in GoogleSQL's format.

@@ -1,8 +1,6 @@
 package googlesql
 
-import (
-	"strings"
-)
+import "strings"
 
 // dmlTarget is the table that a statement changes.
 type dmlTarget struct {

@@ -1,6 +1,7 @@
 package googlesql
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -213,6 +214,50 @@ func TestParameters(t *testing.T) {
 	} {
 		if _, err := Translate("SELECT @x", options(p)); err == nil {
 			t.Errorf("parameter %+v was taken", p)
+		}
+	}
+}
+
+// TestLongArrays: a long array parameter, which is written in another way than
+// a short one, has the same elements.
+func TestLongArrays(t *testing.T) {
+	db := openTest(t)
+	for _, tc := range []struct {
+		typ  *Type
+		text func(i int) string
+		want string
+	}{
+		{TInt64, func(i int) string { return fmt.Sprint(i - 50) }, "-50|49"},
+		{TFloat64, func(i int) string { return fmt.Sprint(float64(i) / 4) }, "0|24.75"},
+		{TBool, func(i int) string { return fmt.Sprint(i > 5) }, "false|true"},
+		{TString, func(i int) string { return fmt.Sprint("it's ", i, ",") }, "it's 0,|it's 99,"},
+		{TDate, func(i int) string { return fmt.Sprintf("20%02d-01-02", i) }, "2000-01-02|2099-01-02"},
+		{TDatetime, func(i int) string { return fmt.Sprintf("20%02d-01-02 03:04:05.6", i) }, "2000-01-02 03:04:05.6|2099-01-02 03:04:05.6"},
+		{TTimestamp, func(i int) string { return fmt.Sprintf("20%02d-01-02 03:04:05.6+01:00", i) }, "2000-01-02 02:04:05.6|2099-01-02 02:04:05.6"},
+		{TNumeric, func(i int) string { return fmt.Sprint(i, ".5") }, "0.5|99.5"},
+		{TBytes, func(i int) string { return "YWI=" }, "6162|6162"},
+	} {
+		for _, special := range []string{"", "null", "separator"} {
+			v := Value{}
+			for i := range 100 {
+				v.Elems = append(v.Elems, Value{Text: tc.text(i)})
+			}
+			switch {
+			case special == "null":
+				v.Elems[7] = Value{Null: true}
+			case special == "separator" && tc.typ.Kind == String:
+				v.Elems[7] = Value{Text: "a\x1fb"}
+			}
+			rows, _, err := evaluate(db, "SELECT @a[OFFSET(0)], @a[OFFSET(99)], ARRAY_LENGTH(@a), @a[OFFSET(7)] IS NULL", options(Param{"a", ArrayOf(tc.typ), v}))
+			want := fmt.Sprint(tc.want, "|100|", special == "null")
+			if err != nil || len(rows) != 1 || rows[0] != want {
+				t.Errorf("%s %s: got %v, %v; want %s", tc.typ, special, rows, err, want)
+			}
+		}
+		bad := Value{Elems: make([]Value, 100)}
+		bad.Elems[50] = Value{Text: "'); DROP TABLE t_1; --"}
+		if _, err := Translate("SELECT ARRAY_LENGTH(@a)", options(Param{"a", ArrayOf(tc.typ), bad})); err == nil && tc.typ.Kind != String {
+			t.Errorf("%s: a bad element was taken", tc.typ)
 		}
 	}
 }

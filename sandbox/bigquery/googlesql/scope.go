@@ -102,6 +102,12 @@ func (r *resolver) path(x *pathExpr, c ectx) (*rexpr, error) {
 			return r.relationPath(rel, x, c, s, outer)
 		}
 	}
+	switch name := strings.ToUpper(first.name); name {
+	case "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_DATETIME": // need no parentheses
+		if len(x.parts) == 1 {
+			return fnNow(r, &callExpr{node: x.node, name: name}, nil)
+		}
+	}
 	return nil, r.unrecognized(first, c)
 }
 
