@@ -2,11 +2,11 @@
 
 GO      ?= go
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X main.version=$(VERSION)
+LDFLAGS := -s -w -X main.version=$(VERSION)
 # Packages whose code runs concurrently enough to be worth the race detector's
 # time; the others are tables of pure functions.
 RACE    := ./bridge/... ./drain/... ./deploy/... ./load/... ./internal/... ./sandbox/pubsub/... ./sandbox/dataflow/... ./pipeline/...
-CMDS    := kappa-pipeline kappa-sandbox kappa-truth
+CMDS    := kappa kappa-pipeline kappa-sandbox kappa-truth
 
 .DEFAULT_GOAL := help
 
@@ -18,8 +18,12 @@ help: ## List the targets
 build: ## Build the programs into bin/
 	@command -v c++ >/dev/null 2>&1 || command -v g++ >/dev/null 2>&1 || { echo "make build: no C++ compiler (c++ or g++) found; kappa-sandbox links DuckDB and needs one" >&2; exit 1; }
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kappa
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(CMDS))
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(CMDS))
+
+.PHONY: dist
+dist: ## Build the static kappa that is shipped, without cgo, into bin/dist/
+	@mkdir -p bin/dist
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/dist/ ./cmd/kappa
 
 .PHONY: demo
 demo: build ## Build, then run the whole migration on real flights (ARGS="--batch-cutoff 90m" …)

@@ -5,6 +5,6 @@ go=${GO:-go}
 for package in $($go list ./...); do
 	for target in $($go test -list '^Fuzz' "$package" | grep '^Fuzz' || true); do
 		echo "== $package $target"
-		$go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" "$package"
+		$go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-20s}" -fuzzminimizetime 1s "$package"
 	done
 done

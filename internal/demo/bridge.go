@@ -19,13 +19,13 @@ const (
 )
 
 // startBridge starts `kappa bridge run` of this very program.
-func startBridge(specsDir, logs string) (*service, error) {
+func startBridge(specsDir, logs, logLevel string) (*service, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, exit.Environmentf("find this program: %w", err)
 	}
 	return startService("bridge", self, logs, []string{
-		"bridge", "run", "-f", filepath.Join(specsDir, bridgeFile), "--exit-with-parent",
+		"bridge", "run", "-f", filepath.Join(specsDir, bridgeFile), "--exit-with-parent", logLevel,
 	}, nil)
 }
 
@@ -107,7 +107,7 @@ func (r *run) crash(ctx context.Context) error {
 
 // startBridge starts the bridge; if it ends by itself, so does the run.
 func (r *run) startBridge() error {
-	b, err := startBridge(r.out.path(specsFolder), r.out.path(logsFolder))
+	b, err := startBridge(r.out.path(specsFolder), r.out.path(logsFolder), r.logLevel())
 	if err != nil {
 		return err
 	}

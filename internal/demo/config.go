@@ -3,6 +3,7 @@ package demo
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"math"
 	"time"
 
@@ -18,9 +19,12 @@ type Config struct {
 	Out         string        // folder that the reports are published into
 	Keep        bool          // leave the sandbox up until the context is cancelled
 
+	LogLevel slog.Level                   // least level in the logs, of the demo and of its processes
 	Progress io.Writer                    // phases and counts, for people
 	Finished func(*Summary, *Paths) error // called with the outcome, before anything is stopped
-	Serving  func(environment []string)   // called where Keep is set, with NAME=VALUE pairs
+	// Serving is called where Keep is set, with NAME=VALUE pairs and the path of
+	// a file that a shell reads to set them.
+	Serving func(environment []string, file string)
 }
 
 // Default is the config of a run without flags.

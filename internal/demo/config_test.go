@@ -14,7 +14,7 @@ func TestValidate(t *testing.T) {
 	valid := Default()
 	valid.Progress = io.Discard
 	valid.Finished = func(*Summary, *Paths) error { return nil }
-	valid.Serving = func([]string) {}
+	valid.Serving = func([]string, string) {}
 	if err := valid.Validate(); err != nil {
 		t.Fatalf("the defaults are refused: %v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,6 @@ type run struct {
 	show    *term.Display
 	fail    func(error) // ends the run
 
-	input   string // file that kappa-truth reads
 	flights []flights.Flight
 	order   []int32
 
@@ -71,7 +71,7 @@ func Run(parent context.Context, cfg Config, version string) error {
 		return exit.Environmentf("open the log: %w", err)
 	}
 	defer logFile.Close()
-	r.log = slog.New(slog.NewTextHandler(logFile, nil))
+	r.log = slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: cfg.LogLevel}))
 	r.show = term.New(cfg.Progress)
 
 	err = r.play(ctx)
@@ -133,7 +133,12 @@ func (r *run) play(ctx context.Context) error {
 		return err
 	}
 	if r.cfg.Keep {
-		r.cfg.Serving(r.endpoints.Variables())
+		env, err := r.out.writeEnvironment(r.endpoints)
+		if err != nil {
+			return err
+		}
+		defer os.Remove(env) // what it names is gone with the sandbox
+		r.cfg.Serving(r.endpoints.Variables(), env)
 		<-ctx.Done()
 		if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 			return cause
@@ -141,6 +146,9 @@ func (r *run) play(ctx context.Context) error {
 	}
 	return s.Err()
 }
+
+// logLevel is the flag of child processes for the level of their logs.
+func (r *run) logLevel() string { return "--log-level=" + strings.ToLower(r.cfg.LogLevel.String()) }
 
 // phase shows, times and runs one step. The note that fn returns is shown when
 // it has ended well.

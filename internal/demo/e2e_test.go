@@ -10,11 +10,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/kappa-migrate/kappa/internal/demo"
 )
@@ -22,6 +25,9 @@ import (
 // binDir names the environment variable with a folder of programs that are
 // built already, from this source.
 const binDir = "KAPPA_BIN_DIR"
+
+// built is the folder that programs has built into.
+var built string
 
 // programs returns the folder of the four programs, which it builds once.
 var programs = sync.OnceValues(func() (string, error) {
@@ -32,6 +38,7 @@ var programs = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	cmd := exec.Command("go", "build", "-o", dir, "./cmd/kappa", "./cmd/kappa-pipeline", "./cmd/kappa-sandbox", "./cmd/kappa-truth")
 	cmd.Dir = filepath.Join("..", "..")
 	out, err := cmd.CombinedOutput()
@@ -43,9 +50,12 @@ var programs = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if os.Getenv(binDir) == "" {
-		dir, _ := programs()
-		os.RemoveAll(dir)
+	if err := goleak.Find(goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	if built != "" {
+		os.RemoveAll(built)
 	}
 	os.Exit(code)
 }
@@ -152,14 +162,19 @@ func (p *process) gone() {
 	p.poll(20*time.Second, "end of all processes", func() bool { return len(p.family()) == 0 })
 }
 
-func (p *process) family() []string {
+// family returns the process ids of the demo's processes, or of those with a name.
+func (p *process) family(name ...string) []int {
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
-	var out []string
+	var out []int
 	for _, f := range files {
+		dir := filepath.Dir(f)
 		env, err := os.ReadFile(f)
-		if err == nil && bytes.Contains(env, []byte(p.mark)) {
-			name, _ := os.ReadFile(filepath.Join(filepath.Dir(f), "comm"))
-			out = append(out, strings.TrimSpace(string(name)))
+		if err != nil || !bytes.Contains(env, []byte(p.mark)) {
+			continue
+		}
+		comm, _ := os.ReadFile(filepath.Join(dir, "comm"))
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil && (len(name) == 0 || slices.Contains(name, strings.TrimSpace(string(comm)))) {
+			out = append(out, pid)
 		}
 	}
 	return out
@@ -297,6 +312,35 @@ func TestKilled(t *testing.T) {
 	p.gone()
 }
 
+// The end of a process that the run needs is an error that says which, and
+// where its log is.
+func TestChildDies(t *testing.T) {
+	for name, want := range map[string]string{
+		"kappa-sandbox":  "kappa-sandbox ended unexpectedly",
+		"kappa-pipeline": "streaming job flights-",
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "out")
+			p := start(t, "--input", smallInput(t, 400), "--rate", "50", "--out", out)
+			p.until("Produce: …")
+			pids := p.family(name)
+			if len(pids) == 0 {
+				t.Fatalf("there is no %s", name)
+			}
+			if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if code := p.wait(); code != 1 || !strings.Contains(p.stderr.String(), want) || !strings.Contains(p.stderr.String(), filepath.Join(out, "logs")) {
+				t.Errorf("exit code %d; stderr:\n%s", code, p.stderr.String())
+			}
+			p.gone()
+			if _, err := os.Stat(filepath.Join(out, "logs", "demo.log")); err != nil {
+				t.Errorf("the logs are not there: %v", err)
+			}
+		})
+	}
+}
+
 // Two at once, into the same folder, and the sandbox kept: each has its own
 // platform, and the folder holds one run's results.
 func TestTwoAtOnceAndKeep(t *testing.T) {
@@ -308,8 +352,8 @@ func TestTwoAtOnceAndKeep(t *testing.T) {
 	}
 	a.until("The sandbox is up until Ctrl-C")
 	a.until("export BIGQUERY_EMULATOR_HOST=127.0.0.1:")
-	if !slices.Contains(a.family(), "kappa-sandbox") {
-		t.Errorf("the sandbox is not kept: %v", a.family())
+	if len(a.family("kappa-sandbox")) != 1 {
+		t.Error("the sandbox is not kept")
 	}
 	if s := summary(t, out); s.Events != 80 && s.Events != 90 || !s.TruthAgrees {
 		t.Errorf("the summary is wrong: %+v", s)

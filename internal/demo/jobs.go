@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,15 +77,23 @@ func (r *run) drain(ctx context.Context) error {
 	return err
 }
 
-// showWatermarks shows where the jobs are in event time.
-func (r *run) showWatermarks(ctx context.Context) {
-	readings, err := drain.Observe(ctx, r.dataflow(), r.specs.stream.JobNames())
+// watchJobs shows where the jobs are in event time. A job that has ended is an
+// error: nobody has asked it to, and what it had not acknowledged never arrives.
+func (r *run) watchJobs(ctx context.Context) error {
+	names := r.specs.stream.JobNames()
+	readings, err := drain.Observe(ctx, r.dataflow(), names)
 	if err != nil {
-		return // shown at the next look
+		return nil // shown at the next look
 	}
 	for _, reading := range readings {
 		r.showReading(reading)
+		names = slices.DeleteFunc(names, func(n string) bool { return n == reading.Job })
 	}
+	if len(names) > 0 {
+		return exit.With(exit.Failed, fmt.Errorf("streaming job %s has ended unexpectedly", strings.Join(names, ", "))).
+			WithHint("look at the job's log below %s", filepath.Join(r.cfg.Out, logsFolder, "jobs"))
+	}
+	return nil
 }
 
 func (r *run) showReading(d drain.Reading) {

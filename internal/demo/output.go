@@ -2,12 +2,14 @@ package demo
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/sandboxchild"
 )
 
 // Names of what a run publishes into its output folder.
@@ -17,6 +19,7 @@ const (
 	compareJSONFile = "compare.json"
 	compareHTMLFile = "compare.html"
 	truthFile       = "truth.json"
+	environmentFile = "sandbox.env"
 	specsFolder     = "specs"
 	logsFolder      = "logs"
 )
@@ -40,6 +43,7 @@ type Paths struct {
 // process lives: a folder without a lock was left by a run that was killed.
 type output struct {
 	root string
+	made bool // root did not exist before
 	dir  string
 	lock *os.File
 }
@@ -47,12 +51,14 @@ type output struct {
 const runPrefix = ".run-"
 
 func openOutput(root string) (*output, error) {
+	_, err := os.Stat(root)
+	made := errors.Is(err, os.ErrNotExist)
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return nil, exit.Usagef("make the output folder: %w", err).WithHint("name a folder that can be written with --out")
 	}
-	o := &output{root: root}
+	o := &output{root: root, made: made}
 	// Under the root's lock, nobody takes a folder for left behind that is only just made.
-	err := o.locked(func() error {
+	err = o.locked(func() error {
 		removeLeftBehind(root)
 		dir, err := os.MkdirTemp(root, runPrefix)
 		if err != nil {
@@ -69,6 +75,20 @@ func openOutput(root string) (*output, error) {
 		return nil, exit.Usagef("make the output folder: %w", err).WithHint("name a folder that can be written with --out")
 	}
 	return o, nil
+}
+
+// writeEnvironment writes the sandbox's variables beside the results, for a
+// shell to read, and returns the file's path.
+func (o *output) writeEnvironment(e sandboxchild.Endpoints) (string, error) {
+	var b strings.Builder
+	if err := e.Print(&b, sandboxchild.FormatEnv); err != nil {
+		return "", err
+	}
+	path := filepath.Join(o.root, environmentFile)
+	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+		return "", fmt.Errorf("write the sandbox's variables: %w", err)
+	}
+	return path, nil
 }
 
 // path is where a file of the run is made.
@@ -103,7 +123,8 @@ func (o *output) publish() (*Paths, error) {
 	}, nil
 }
 
-// remove deletes the run's folder, and the output folder if nothing is in it.
+// remove deletes the run's folder, and the output folder if the run has made it
+// and nothing is in it.
 func (o *output) remove() {
 	if o.dir != "" {
 		_ = os.RemoveAll(o.dir)
@@ -111,7 +132,9 @@ func (o *output) remove() {
 	if o.lock != nil {
 		o.lock.Close()
 	}
-	_ = os.Remove(o.root) // fails unless empty, as it should
+	if o.made {
+		_ = os.Remove(o.root) // fails unless empty, as it should
+	}
 }
 
 // locked runs fn while no other run makes or publishes in the same folder.

@@ -134,11 +134,17 @@ func (p *producer) run(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			pending.Wait()
 			return context.Cause(ctx)
 		case <-ticker.C:
 		}
 	}
-	pending.Wait()
+	// The client never gives up a record that Kafka may have taken: with Kafka
+	// gone, only closing it ends this wait.
+	acked := make(chan struct{})
+	go func() { pending.Wait(); close(acked) }()
+	select {
+	case <-acked:
+	case <-ctx.Done():
+	}
 	return context.Cause(ctx)
 }

@@ -15,7 +15,7 @@ import (
 const sandboxDeadline = 60 * time.Second
 
 // startSandbox starts the platform as a child process and waits until it is up.
-func startSandbox(ctx context.Context, logs string) (*service, sandboxchild.Endpoints, error) {
+func startSandbox(ctx context.Context, logs, logLevel string) (*service, sandboxchild.Endpoints, error) {
 	s, err := newService(sandboxchild.Program, logs)
 	if err != nil {
 		return nil, sandboxchild.Endpoints{}, err
@@ -24,7 +24,7 @@ func startSandbox(ctx context.Context, logs string) (*service, sandboxchild.Endp
 		exit.Environmentf("%s was not ready after %s", sandboxchild.Program, sandboxDeadline))
 	defer cancel()
 	p, err := sandboxchild.Start(ctx, sandboxchild.Config{
-		Args: []string{"--job-logs", filepath.Join(logs, "jobs")},
+		Args: []string{"--job-logs", filepath.Join(logs, "jobs"), logLevel},
 		Log:  s.write,
 	})
 	if err != nil {

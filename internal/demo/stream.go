@@ -18,7 +18,7 @@ func (r *run) stream(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	watched, stopWatching := context.WithCancel(gctx)
 	defer stopWatching()
-	g.Go(func() error { r.watchFlow(watched); return nil })
+	g.Go(func() error { return r.watchFlow(watched) })
 	g.Go(func() error { return r.crash(gctx) })
 	g.Go(func() error {
 		defer stopWatching()
@@ -57,18 +57,21 @@ func (r *run) produce(ctx context.Context) error {
 }
 
 // watchFlow shows how far the records and the jobs' watermarks are. What it
-// cannot read it does not show: it must never end a run.
-func (r *run) watchFlow(ctx context.Context) {
-	_ = poll(ctx, time.Second, func() (bool, error) {
+// cannot read it does not show; only a job that has ended ends the run.
+func (r *run) watchFlow(ctx context.Context) error {
+	err := poll(ctx, time.Second, func() (bool, error) {
 		if n, err := committed(ctx, r.clients.admin, r.specs.bridge.Spec.Source.Group, r.topic); err == nil {
 			r.show.Gauge("bridge", term.Count(n)+" records acknowledged and committed")
 		}
 		if n, err := r.meter.arrived(ctx); err == nil {
 			r.show.Gauge("BigQuery", term.Count(n)+" records in the raw table")
 		}
-		r.showWatermarks(ctx)
-		return false, nil
+		return false, r.watchJobs(ctx)
 	})
+	if ctx.Err() != nil {
+		return nil // all has arrived, or the others say what is wrong
+	}
+	return err
 }
 
 // every calls fn at an interval until the returned function is called.

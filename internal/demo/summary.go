@@ -42,7 +42,8 @@ type Summary struct {
 	Causes        map[string]int64 `json:"causes"` // keys by cause
 	CausesProven  int64            `json:"causes_proven"`
 	Verdict       string           `json:"verdict"`
-	VerdictRule   string           `json:"verdict_rule"`
+	VerdictRule   string           `json:"verdict_rule"`   // the rule that decided
+	VerdictChecks []compare.Check  `json:"verdict_checks"` // all rules
 	BatchRows     int64            `json:"batch_rows"`
 	BatchesLoaded int              `json:"batches_loaded"`
 	BatchDropped  int64            `json:"batch_late_dropped"` // flights that the old batch layer dropped
@@ -111,7 +112,7 @@ func (s *Summary) takeComparison(r *compare.Result) {
 			s.CausesProven += e.Keys
 		}
 	}
-	s.Verdict, s.VerdictRule = r.Verdict.Verdict, r.Verdict.Rule
+	s.Verdict, s.VerdictRule, s.VerdictChecks = r.Verdict.Verdict, r.Verdict.Rule, r.Verdict.Checks
 }
 
 func (s *Summary) takeTruth(t *truth) {
@@ -164,7 +165,7 @@ func (s *Summary) Write(w io.Writer, p *Paths, st Style) error {
 	row("Stream", fmt.Sprintf("%s events counted, %s of them late; %s too late; %.2f %% duplicates removed",
 		term.Count(s.EventsCounted), term.Count(s.LateAccepted), term.Count(s.LateDropped), s.DuplicatePctRaw))
 	row("Latency", fmt.Sprintf("p50 %.1f s, p99 %.1f s from record to BigQuery", s.LatencyP50, s.LatencyP99))
-	row("Old batch", fmt.Sprintf("%s windows in %s batches; it dropped %s flights reported over %s after their hour",
+	row("Old batch", fmt.Sprintf("%s windows in %s batches; dropped %s flights reported over %s after their hour",
 		term.Count(s.BatchRows), term.Count(int64(s.BatchesLoaded)), term.Count(s.BatchDropped), short(s.BatchCutoff)))
 	b.WriteString("\n")
 	fmt.Fprintf(&b, "  Batch against stream, %s windows (origin, hour)\n", term.Count(s.Windows))
@@ -195,7 +196,7 @@ func (s *Summary) Write(w io.Writer, p *Paths, st Style) error {
 	if s.Verdict != compare.Go {
 		color = term.Red
 	}
-	b.WriteString("  Verdict    " + paint(term.Bold+color, s.Verdict) + "  " + s.VerdictRule + "\n")
+	row("Verdict", paint(term.Bold+color, s.Verdict)+"  "+s.gate())
 	row("Run", fmt.Sprintf("%.0f s, at most %s of memory over all processes", s.Seconds, term.Bytes(s.PeakMemoryBytes)))
 	b.WriteString("\n")
 	for _, l := range [][2]string{{"Report", p.HTML}, {"Numbers", p.Summary}, {"Logs", p.Logs}} {
@@ -203,6 +204,18 @@ func (s *Summary) Write(w io.Writer, p *Paths, st Style) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// gate says how the verdict came about.
+func (s *Summary) gate() string {
+	if len(s.VerdictChecks) == 0 {
+		return s.VerdictRule
+	}
+	var out []string
+	for _, c := range s.VerdictChecks {
+		out = append(out, fmt.Sprintf("%s (%s)", c.Got, c.Want))
+	}
+	return strings.Join(out, ", ")
 }
 
 // worstFirst orders causes: unexplained first, then by keys.

@@ -46,8 +46,11 @@ func good() *Summary {
 	}
 	s.takeTruth(&truth{Events: 115_245, Windows: 16_459, BigQuery: truthSide{Counted: 115_245, Same: true}, Bigtable: truthSide{Counted: 115_245, Same: true}, Agrees: true})
 	s.takeComparison(&compare.Result{
-		Counts:  compare.Counts{Total: 16_459, Exact: 15_728, Mismatch: 644, Extra: 87},
-		Verdict: compare.Verdict{Verdict: compare.Go, Rule: "95.55 % of keys are exact (at least 95 %), none is unexplained"},
+		Counts: compare.Counts{Total: 16_459, Exact: 15_728, Mismatch: 644, Extra: 87},
+		Verdict: compare.Verdict{Verdict: compare.Go, Rule: "all rules are met", Checks: []compare.Check{
+			{Rule: "minExactPercent", Want: "at least 95 % exact", Got: "95.56 %", OK: true},
+			{Rule: "maxUnexplained", Want: "at most 0 unexplained", Got: "0", OK: true},
+		}},
 		Causes: compare.Causes{Differing: 731, EvidenceRead: true, Entries: []compare.Cause{
 			{Cause: "late_dropped_by_batch", Status: compare.Proven, Keys: 731},
 		}},

@@ -4,6 +4,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -54,17 +55,29 @@ Exit code 0 only if nothing was lost or counted twice and the truth agrees.`,
 
 func run(ctx context.Context, a *app.App, cfg demo.Config) error {
 	cfg.Progress = a.Err
+	cfg.LogLevel = level(a.Log)
 	cfg.Finished = func(s *demo.Summary, p *demo.Paths) error {
 		if a.JSON() {
 			return a.PrintJSON(s)
 		}
 		return s.Write(a.Out, p, demo.Style{Color: app.Terminal(a.Out) && os.Getenv("NO_COLOR") == ""})
 	}
-	cfg.Serving = func(environment []string) {
+	cfg.Serving = func(environment []string, file string) {
 		fmt.Fprintln(a.Err, "\nThe sandbox is up until Ctrl-C. Its services are found by these variables:")
 		for _, v := range environment {
 			fmt.Fprintf(a.Err, "  export %s\n", v)
 		}
+		fmt.Fprintf(a.Err, "To set them all in another shell: . %s\n", file)
 	}
 	return demo.Run(ctx, cfg, version.Read(a.Version).Version)
+}
+
+// level is the least level that l writes.
+func level(l *slog.Logger) slog.Level {
+	for _, at := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn} {
+		if l.Enabled(context.Background(), at) {
+			return at
+		}
+	}
+	return slog.LevelError
 }
