@@ -179,7 +179,7 @@ func (w *world) create() {
 	agg := jobspecs.Aggregation{Name: "flights", Dimensions: keyNames(w.spec), Table: "stream_flights"}
 	load := jobspecs.BatchLoadSpec{Table: "batch_flights", Keys: w.spec.Spec.Keys}
 	for _, m := range w.spec.Spec.Metrics {
-		agg.Measures = append(agg.Measures, jobspecs.Measure{Name: m.Name, Type: m.Type, Field: m.Field})
+		agg.Measures = append(agg.Measures, jobspecs.Measure(m))
 		load.Metrics = append(load.Metrics, jobspecs.Field{Name: m.Name, Type: "INT64"})
 	}
 	for _, t := range []tables.Table{tables.Batch(load), tables.Aggregate(agg, eventFields), tables.Raw("raw_flights", eventFields), tables.Late("late_flights", eventFields),

@@ -22,6 +22,10 @@ const folderLayout = "2006-01-02T15"
 // maxObjects is how many URIs BigQuery takes in one load job.
 const maxObjects = 10_000
 
+// listAttempts bounds the retries of a page of the listing, to half a minute:
+// the client retries refused connections for ever.
+const listAttempts = 6
+
 // Object is one file of a batch.
 type Object struct {
 	Name       string // within the bucket
@@ -61,7 +65,7 @@ func list(ctx context.Context, client *storage.Client, uri string) ([]Folder, er
 		return nil, fmt.Errorf("list %s: %w", uri, err)
 	}
 	var objects []Object
-	it := client.Bucket(bucket).Objects(ctx, q)
+	it := client.Bucket(bucket).Retryer(storage.WithMaxAttempts(listAttempts)).Objects(ctx, q)
 	for {
 		a, err := it.Next()
 		if errors.Is(err, iterator.Done) {

@@ -57,7 +57,8 @@ type Result struct {
 }
 
 // Run loads every batch that is not loaded yet. It creates the target table
-// and the log of loads if they are missing; the dataset must exist.
+// and the log of loads if they are missing; the dataset must exist. Stopping
+// it leaves nothing half-done: the next run goes on where it was.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -66,12 +67,21 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		cfg.Now = time.Now
 	}
 	r := &runner{Config: cfg, dataset: cfg.BigQuery.Dataset(cfg.Spec.Spec.Dataset)}
-	found, err := list(ctx, cfg.Storage, cfg.Spec.Spec.Source.URI)
+	res, err := r.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("load %s: %w", cfg.Spec.Metadata.Name, ctx.Err())
+	}
+	return res, err
+}
+
+func (r *runner) run(ctx context.Context) (*Result, error) {
+	spec := r.Spec.Spec
+	found, err := list(ctx, r.Storage, spec.Source.URI)
 	if err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
-		return nil, exit.Environmentf("there is no batch folder below %s", cfg.Spec.Spec.Source.URI).
+		return nil, exit.Environmentf("there is no batch folder below %s", spec.Source.URI).
 			WithHint("folders are named by the start of their batch, such as %s", folderLayout)
 	}
 	if err := r.prepare(ctx); err != nil {
@@ -81,14 +91,14 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	batches, err := plan(cfg.Spec, found, recorded, present)
+	batches, err := plan(r.Spec, found, recorded, present)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.loadAll(ctx, batches); err != nil {
 		return nil, err
 	}
-	res := &Result{Load: cfg.Spec.Metadata.Name, Target: cfg.Spec.Spec.Dataset + "." + cfg.Spec.Spec.Table, Batches: batches}
+	res := &Result{Load: r.Spec.Metadata.Name, Target: spec.Dataset + "." + spec.Table, Batches: batches}
 	for _, b := range batches {
 		res.Rows += b.Rows
 		if b.State == Loaded {
@@ -106,8 +116,14 @@ type runner struct {
 	location string
 }
 
+// reachWithin is how long a service may take to answer at all. The clients
+// retry refused connections for ever.
+const reachWithin = time.Minute
+
 // prepare makes sure that the tables exist and have the columns that are needed.
 func (r *runner) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
 	md, err := r.dataset.Metadata(ctx)
 	if status(err) == http.StatusNotFound {
 		return exit.Environmentf("dataset %s does not exist", r.dataset.DatasetID).

@@ -307,6 +307,19 @@ func TestRunAfterFailure(t *testing.T) {
 	}
 }
 
+// A run that is stopped says so: that is another exit code than a failure.
+func TestRunIsStopped(t *testing.T) {
+	p := newPlatform(t)
+	p.setUp()
+	p.batch("2001-01-08T00", "part-00000.avro", 3, "ATL")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := load.Run(ctx, load.Config{Spec: p.doc, BigQuery: p.bq, Storage: p.gcs, Log: slog.New(slog.DiscardHandler)})
+	if exit.Of(err) != exit.Interrupted {
+		t.Errorf("got %v, exit code %d", err, exit.Of(err))
+	}
+}
+
 func TestRunWithoutWhatItNeeds(t *testing.T) {
 	p := newPlatform(t)
 	expect := func(want string) {

@@ -216,8 +216,11 @@ func readBigtable(ctx context.Context, o options) (panes, error) {
 		}
 		for _, item := range row["m"] {
 			id, measure, err := parseColumn(k, strings.TrimPrefix(item.Column, "m:"))
-			if err != nil || len(item.Value) != 8 {
-				bad = fmt.Errorf("Bigtable row %s, column %s: %d bytes (%w)", row.Key(), item.Column, len(item.Value), err)
+			if err == nil && len(item.Value) != 8 {
+				err = fmt.Errorf("value of %d bytes, want 8", len(item.Value))
+			}
+			if err != nil {
+				bad = fmt.Errorf("row %s of Bigtable, column %s: %w", row.Key(), item.Column, err)
 				return false
 			}
 			v := int64(binary.BigEndian.Uint64(item.Value))
@@ -246,15 +249,15 @@ func readBigtable(ctx context.Context, o options) (panes, error) {
 func parseRowKey(s string) (key, error) {
 	parts := strings.Split(s, "#")
 	if len(parts) != 3 {
-		return key{}, fmt.Errorf("Bigtable row key %q is not AGGREGATION#ORIGIN#WINDOW", s)
+		return key{}, fmt.Errorf("row key %q of Bigtable is not AGGREGATION#ORIGIN#WINDOW", s)
 	}
 	origin, err := url.PathUnescape(parts[1])
 	if err != nil {
-		return key{}, fmt.Errorf("Bigtable row key %q: %w", s, err)
+		return key{}, fmt.Errorf("row key %q of Bigtable: %w", s, err)
 	}
 	at, err := time.Parse("20060102T150405Z", parts[2])
 	if err != nil {
-		return key{}, fmt.Errorf("Bigtable row key %q: %w", s, err)
+		return key{}, fmt.Errorf("row key %q of Bigtable: %w", s, err)
 	}
 	return key{origin, at.Unix()}, nil
 }
