@@ -30,8 +30,8 @@ demo: build ## Build, then run the whole migration on real flights (ARGS="--batc
 	bin/kappa demo $(ARGS)
 
 .PHONY: test
-test: ## Run the default tests: nothing but loopback and the Go module proxy
-	$(GO) test -timeout 14m ./...
+test: build ## Run the default tests: nothing but loopback and the Go module proxy
+	KAPPA_BIN_DIR=$(CURDIR)/bin $(GO) test -timeout 14m ./...
 
 .PHONY: test-race
 test-race: ## Run the concurrent packages under the race detector

@@ -11,19 +11,6 @@ import (
 	"github.com/kappa-migrate/kappa/internal/envelope"
 )
 
-// Attributes of a dead letter, beside kappa-position, kappa-source-time and
-// kappa-bridge. Its data is the record's value, byte for byte.
-const (
-	attrReason = "kappa-reason"  // see the reason constants
-	attrError  = "kappa-error"   // what exactly, cut to what an attribute holds
-	attrPart   = "kappa-part"    // "2/3" where a value is too large for one message
-	attrKey    = "kappa-key"     // the record's key; with .encoding base64 where it is not UTF-8
-	attrHeader = "kappa-header." // and a header's name: the last value of that name
-	// attrOmitted names, separated by commas, what did not fit into attributes:
-	// "key", "headers". It is still in Kafka, at the position.
-	attrOmitted = "kappa-omitted"
-)
-
 // deadLetter is shared by the parts of one dead letter.
 type deadLetter struct {
 	left atomic.Int32 // parts that are not published
@@ -42,8 +29,8 @@ func (p *publisher) deadLetter(e *event, why *badRecord) {
 	attrs := []attribute{
 		{envelope.AttrPosition, position},
 		{envelope.AttrBridge, p.bridge},
-		{attrReason, why.reason},
-		{attrError, cut(why.err.Error(), maxAttributeValue)},
+		{envelope.AttrReason, why.reason},
+		{envelope.AttrError, cut(why.err.Error(), maxAttributeValue)},
 	}
 	if milli, err := inRange(r.Timestamp.UnixMilli()); err == nil {
 		attrs = append(attrs, attribute{envelope.AttrSourceTime, string(appendTime(nil, milli))})
@@ -53,7 +40,7 @@ func (p *publisher) deadLetter(e *event, why *badRecord) {
 	}
 	var omitted []string
 	if r.Key != nil {
-		if key := carried(attrKey, r.Key); key != nil {
+		if key := carried(envelope.AttrKey, r.Key); key != nil {
 			attrs = append(attrs, key...)
 		} else {
 			omitted = append(omitted, "key")
@@ -62,7 +49,7 @@ func (p *publisher) deadLetter(e *event, why *badRecord) {
 	lost, carriedHeaders := false, make(map[string]bool)
 	for i := len(r.Headers) - 1; i >= 0; i-- {
 		h := r.Headers[i]
-		c := carried(attrHeader+h.Key, h.Value)
+		c := carried(envelope.AttrHeader+h.Key, h.Value)
 		if c == nil || carriedHeaders[h.Key] || len(attrs)+len(c) > maxAttributes-2 {
 			lost = true
 			continue
@@ -74,7 +61,7 @@ func (p *publisher) deadLetter(e *event, why *badRecord) {
 		omitted = append(omitted, "headers")
 	}
 	if len(omitted) > 0 {
-		attrs = append(attrs, attribute{attrOmitted, strings.Join(omitted, ",")})
+		attrs = append(attrs, attribute{envelope.AttrOmitted, strings.Join(omitted, ",")})
 	}
 
 	parts := max(1, (len(r.Value)+p.maxPart-1)/p.maxPart)
@@ -85,7 +72,7 @@ func (p *publisher) deadLetter(e *event, why *badRecord) {
 		d := &event{record: r, origin: e.origin, ticket: e.ticket, chunk: e.chunk, dead: shared, attrs: attrs}
 		d.data = r.Value[min(len(r.Value), i*p.maxPart):min(len(r.Value), (i+1)*p.maxPart)]
 		if parts > 1 {
-			d.attrs = append(attrs[:len(attrs):len(attrs)], attribute{attrPart, fmt.Sprintf("%d/%d", i+1, parts)})
+			d.attrs = append(attrs[:len(attrs):len(attrs)], attribute{envelope.AttrPart, fmt.Sprintf("%d/%d", i+1, parts)})
 		}
 		d.size = messageSize(d.data, d.attrs)
 		d.cost = int64(d.size - len(d.data))
@@ -100,7 +87,7 @@ func (p *publisher) deadLetter(e *event, why *badRecord) {
 // carried returns the attributes that carry bytes under a name, nil if Pub/Sub
 // cannot take them.
 func carried(name string, value []byte) []attribute {
-	if len(name)+len(encodingSuffix) > maxAttributeName || !utf8.ValidString(name) {
+	if len(name)+len(envelope.EncodingSuffix) > maxAttributeName || !utf8.ValidString(name) {
 		return nil
 	}
 	if utf8.Valid(value) {
@@ -112,7 +99,7 @@ func carried(name string, value []byte) []attribute {
 	if base64.StdEncoding.EncodedLen(len(value)) > maxAttributeValue {
 		return nil
 	}
-	return []attribute{{name, base64.StdEncoding.EncodeToString(value)}, {name + encodingSuffix, "base64"}}
+	return []attribute{{name, base64.StdEncoding.EncodeToString(value)}, {name + envelope.EncodingSuffix, "base64"}}
 }
 
 // cut shortens s to at most n bytes of UTF-8.

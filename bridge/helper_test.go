@@ -46,7 +46,6 @@ func eventually(t testing.TB, what string, done func() bool) {
 type message struct {
 	topic string
 	data  string
-	null  bool
 	attrs map[string]string
 }
 
@@ -156,12 +155,6 @@ func (f *fakePubSub) Publish(ctx context.Context, req *pubsubpb.PublishRequest) 
 		resp.MessageIds = append(resp.MessageIds, fmt.Sprint(f.count))
 	}
 	return resp, nil
-}
-
-func (f *fakePubSub) setBefore(fn func(ctx context.Context, topic string, messages []*pubsubpb.PubsubMessage) error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.before = fn
 }
 
 // taken returns the messages taken by a topic, or by all topics.

@@ -25,7 +25,7 @@ type lane struct {
 	bytes  int // of open
 	since  time.Time
 	timer  *time.Timer
-	flush  bool
+	flush  int // reasons to wait for nothing
 	closed bool
 
 	state laneState
@@ -77,7 +77,7 @@ func (l *lane) seal() {
 }
 
 func (l *lane) due() bool {
-	return len(l.open) > 0 && (l.flush || l.pressure.Load() || time.Since(l.since) >= l.linger)
+	return len(l.open) > 0 && (l.flush > 0 || l.pressure.Load() || time.Since(l.since) >= l.linger)
 }
 
 // take waits for a batch; nil means that the lane is closed.
@@ -111,10 +111,15 @@ func (l *lane) wake() {
 	l.mu.Unlock()
 }
 
-// setFlush says whether batches are due at once.
-func (l *lane) setFlush(flush bool) {
+// setFlush begins or ends a time in which batches are due at once. Several may
+// overlap.
+func (l *lane) setFlush(on bool) {
 	l.mu.Lock()
-	l.flush = flush
+	if on {
+		l.flush++
+	} else {
+		l.flush--
+	}
 	l.ready.Broadcast()
 	l.mu.Unlock()
 }

@@ -185,23 +185,16 @@ func (a *assignment) push(e entry) {
 func (a *assignment) ack(tickets ...ticket) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.fenced.Load() {
-		return // invariant B5
-	}
 	for _, t := range tickets {
-		a.ackLocked(t.seq)
+		if t.seq < a.head || t.seq >= a.tail {
+			continue // acknowledged before, or the assignment is over
+		}
+		if e := &a.entries[t.seq&uint64(len(a.entries)-1)]; !e.done {
+			e.done = true
+			a.open--
+		}
 	}
 	a.trim()
-}
-
-func (a *assignment) ackLocked(seq uint64) {
-	if seq < a.head || seq >= a.tail {
-		return
-	}
-	if e := &a.entries[seq&uint64(len(a.entries)-1)]; !e.done {
-		e.done = true
-		a.open--
-	}
 }
 
 // trim moves the done prefix on.
@@ -257,5 +250,5 @@ func (a *assignment) fence() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.fenced.Store(true)
-	a.entries, a.head, a.open = nil, a.tail, 0
+	a.entries, a.head, a.open = nil, a.tail, 0 // no ticket finds its record any more
 }

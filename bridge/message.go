@@ -24,10 +24,6 @@ const (
 	maxAttributeValue  = 1024
 )
 
-// encodingSuffix names the attribute that says how the value of another one is
-// encoded: base64, where the bytes were not UTF-8.
-const encodingSuffix = ".encoding"
-
 // attribute is an attribute of a message.
 type attribute struct{ name, value string }
 
@@ -96,11 +92,11 @@ func newPlan(name, version string, spec *jobspecs.BridgeSpec, longestTopic int) 
 		switch {
 		case (a.Field == "") == (a.Header == ""):
 			return nil, exit.Usagef("spec.attributes: %q needs either a field or a header", a.Name)
-		case len(a.Name)+len(encodingSuffix) > maxAttributeName || a.Name == "" || !utf8.ValidString(a.Name):
-			return nil, exit.Usagef("spec.attributes: name %q is not UTF-8 of 1 to %d bytes", a.Name, maxAttributeName-len(encodingSuffix))
+		case len(a.Name)+len(envelope.EncodingSuffix) > maxAttributeName || a.Name == "" || !utf8.ValidString(a.Name):
+			return nil, exit.Usagef("spec.attributes: name %q is not UTF-8 of 1 to %d bytes", a.Name, maxAttributeName-len(envelope.EncodingSuffix))
 		case strings.HasPrefix(a.Name, "goog"), strings.HasPrefix(a.Name, "kappa-"):
 			return nil, exit.Usagef("spec.attributes: name %q begins with a reserved prefix (goog, kappa-)", a.Name)
-		case names[a.Name], names[a.Name+encodingSuffix], names[strings.TrimSuffix(a.Name, encodingSuffix)]:
+		case names[a.Name], names[a.Name+envelope.EncodingSuffix], names[strings.TrimSuffix(a.Name, envelope.EncodingSuffix)]:
 			return nil, exit.Usagef("spec.attributes: name %q comes twice", a.Name)
 		}
 		names[a.Name] = true
@@ -303,7 +299,7 @@ func (m *maker) mapped(a *jobspecs.Attribute, r *kgo.Record) error {
 		return fmt.Errorf("the value has %d bytes, Pub/Sub takes %d", n, maxAttributeValue)
 	}
 	if !plain {
-		m.begin(a.Name + encodingSuffix)
+		m.begin(a.Name + envelope.EncodingSuffix)
 		m.text = append(m.text, "base64"...)
 		m.end()
 	}

@@ -57,11 +57,11 @@ func (p *publisher) start(ctx context.Context, wg *sync.WaitGroup) {
 	})
 }
 
-// setFlush makes all batches due at once, or by linger again.
-func (p *publisher) setFlush(flush bool) {
-	p.dead.setFlush(flush)
+// setFlush begins or ends a time in which all batches are due at once.
+func (p *publisher) setFlush(on bool) {
+	p.dead.setFlush(on)
 	for _, l := range p.lanes {
-		l.setFlush(flush)
+		l.setFlush(on)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 func init() {
 	beam.RegisterDoFn(&partialFn{})
 	beam.RegisterDoFn(&paneFn{})
+	register.DoFn2x0[[]byte, func([]byte)](&gatherFn{})
 	register.Emitter3[beam.EventTime, []byte, []byte]()
 	register.Iter1[[]byte]()
 }
@@ -89,12 +90,23 @@ func (f *partialFn) FinishBundle(emit func(beam.EventTime, []byte, []byte)) {
 type paneFn struct {
 	Plan  *Plan
 	Index int
+
+	rt *runtime
+}
+
+// Setup finds the run.
+func (f *paneFn) Setup(ctx context.Context) (err error) {
+	f.rt, err = openRuntime(ctx, f.Plan)
+	return err
 }
 
 // ProcessElement emits the pane (see paneRow).
 func (f *paneFn) ProcessElement(ctx context.Context, pane beam.PaneInfo, w beam.Window, key []byte, parts func(*[]byte) bool, emit func([]byte)) error {
 	agg := &f.Plan.Aggregations[f.Index]
 	start := int64(w.(window.IntervalWindow).Start) * 1000
+	if err := f.rt.claimPane(f.Plan, f.Index, key, start, pane.Index); err != nil {
+		return err
+	}
 	row := paneRow{start: start, pane: pane.Index, timing: pane.Timing, key: key, partials: make([]partial, len(agg.Measures))}
 	one := make([]partial, len(agg.Measures))
 	for part := ([]byte)(nil); parts(&part); {
@@ -108,6 +120,55 @@ func (f *paneFn) ProcessElement(ctx context.Context, pane beam.PaneInfo, w beam.
 		}
 	}
 	emit(row.append(nil))
+	return nil
+}
+
+// gatherFn puts the panes of a bundle, each as paneRow has it behind its
+// length, into one element, so that the sinks write them together.
+type gatherFn struct{ panes []byte }
+
+// mostGathered bounds an element.
+const mostGathered = 256 << 10
+
+// StartBundle forgets what a failed bundle may have left.
+func (f *gatherFn) StartBundle(func([]byte)) { f.panes = nil }
+
+// ProcessElement adds a pane.
+func (f *gatherFn) ProcessElement(pane []byte, emit func([]byte)) {
+	f.panes = appendPane(f.panes, pane)
+	if len(f.panes) >= mostGathered {
+		f.FinishBundle(emit)
+	}
+}
+
+// FinishBundle hands the panes on.
+func (f *gatherFn) FinishBundle(emit func([]byte)) {
+	if len(f.panes) > 0 {
+		emit(f.panes)
+		f.panes = nil
+	}
+}
+
+func appendPane(b, pane []byte) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(pane))), pane...)
+}
+
+// readPanes calls fn for each pane of an element.
+func readPanes(data []byte, measures int, fn func(*paneRow) error) error {
+	for len(data) > 0 {
+		size, n := binary.Uvarint(data)
+		if n <= 0 || size > uint64(len(data)-n) {
+			return errPack
+		}
+		pane, err := readPaneRow(data[n:n+int(size)], measures)
+		if err == nil {
+			err = fn(&pane)
+		}
+		if err != nil {
+			return err
+		}
+		data = data[n+int(size):]
+	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"cloud.google.com/go/storage"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
+	"github.com/twmb/avro"
 	"github.com/twmb/avro/ocf"
 	"google.golang.org/api/iterator"
 
@@ -119,13 +120,19 @@ type objectReader struct {
 func (r objectReader) Close() error { return errors.Join(r.Reader.Close(), r.client.Close()) }
 
 // archived is a record of the archive, as a Cloud Storage subscription writes
-// it with write_metadata.
+// it with write_metadata. What else a record holds is skipped.
 type archived struct {
 	MessageID   string            `avro:"message_id"`
 	PublishTime time.Time         `avro:"publish_time"`
 	Attributes  map[string]string `avro:"attributes"`
 	Data        []byte            `avro:"data"`
 }
+
+var archivedSchema = avro.MustParse(`{"type":"record","name":"PubsubMessage","namespace":"com.google.pubsub","fields":[
+	{"name":"message_id","type":"string"},
+	{"name":"publish_time","type":{"type":"long","logicalType":"timestamp-micros"}},
+	{"name":"attributes","type":{"type":"map","values":"string"}},
+	{"name":"data","type":"bytes"}]}`)
 
 // archiveFn reads a file of the archive. A batch has no watermark, so nothing
 // in it is late.
@@ -141,7 +148,7 @@ func (f *archiveFn) Setup(ctx context.Context) (err error) {
 }
 
 // ProcessElement reads a file.
-func (f *archiveFn) ProcessElement(ctx context.Context, file string, emit func(beam.EventTime, *Message)) error {
+func (f *archiveFn) ProcessElement(ctx context.Context, file string, emit func(beam.EventTime, *Messages)) error {
 	platform, err := f.Plan.platform()
 	if err != nil {
 		return f.rt.fail(err)
@@ -151,34 +158,40 @@ func (f *archiveFn) ProcessElement(ctx context.Context, file string, emit func(b
 		return f.rt.fail(err)
 	}
 	defer r.Close()
-	n, err := readArchive(r, func(a *archived) {
-		m := newMessage(a.MessageID, a.Data, a.Attributes, a.PublishTime.UnixMicro(), unknownTime)
-		at := m.Time
-		if at == unknownTime {
-			at = m.Publish
+	var batch Messages
+	flush := func() {
+		if len(batch.List) > 0 {
+			f.rt.add(ctx, counterMessages, int64(len(batch.List)))
+			emit(eventTime(batch.least()), &Messages{List: batch.List})
+			batch.List = nil
 		}
-		emit(eventTime(at), m)
+	}
+	err = readArchive(r, func(a *archived) {
+		batch.List = append(batch.List, newMessage(a.MessageID, a.Data, a.Attributes, a.PublishTime.UnixMicro(), unknownTime))
+		if len(batch.List) >= pullMessages {
+			flush()
+		}
 	})
-	f.rt.add(ctx, counterMessages, n)
 	if err != nil {
 		return f.rt.fail(fmt.Errorf("read %s: %w", file, err))
 	}
+	flush()
 	return nil
 }
 
-// readArchive calls fn for each record of an Avro file and counts them.
-func readArchive(r io.Reader, fn func(*archived)) (n int64, err error) {
-	file, err := ocf.NewReader(r)
+// readArchive calls fn for each record of an Avro file.
+func readArchive(r io.Reader, fn func(*archived)) error {
+	file, err := ocf.NewReader(r, ocf.WithReaderSchema(archivedSchema))
 	if err != nil {
-		return 0, fmt.Errorf("not an Avro file: %w", err)
+		return fmt.Errorf("not an Avro file of a Pub/Sub archive (written with write_metadata?): %w", err)
 	}
 	defer file.Close()
-	for ; ; n++ {
+	for n := 0; ; n++ {
 		var a archived
 		if err := file.Decode(&a); errors.Is(err, io.EOF) {
-			return n, nil
+			return nil
 		} else if err != nil {
-			return n, fmt.Errorf("record %d (written with write_metadata?): %w", n, err)
+			return fmt.Errorf("record %d: %w", n, err)
 		}
 		fn(&a)
 	}

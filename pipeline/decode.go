@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 )
 
 func init() {
-	beam.RegisterDoFn(&decodeFn{})
-	register.Emitter1[*Event]()
+	register.DoFn5x1[context.Context, *Messages, func(*Events), func(*Events), func(*Events), error](&decodeFn{})
+	register.Emitter1[*Events]()
 }
 
 // decodeFn turns messages into events. Every delivery goes to the raw output,
@@ -22,7 +21,6 @@ type decodeFn struct {
 
 	rt     *runtime
 	reader *fieldReader
-	counts [numCounters]int64
 }
 
 // Setup finds the run.
@@ -32,35 +30,33 @@ func (f *decodeFn) Setup(ctx context.Context) (err error) {
 	return err
 }
 
-// StartBundle starts the counts.
-func (f *decodeFn) StartBundle(_ context.Context, _, _, _ func(*Event)) error {
-	clear(f.counts[:])
-	return nil
-}
-
-// ProcessElement decodes a message.
-func (f *decodeFn) ProcessElement(_ context.Context, m *Message, raw, late, fresh func(*Event)) error {
-	e, err := f.decode(m)
-	raw(e)
-	switch {
-	case err != nil:
-		f.counts[counterBad]++
-		if f.rt.badLog.allow(time.Now()) {
-			f.rt.log.Warn("event_not_aggregated", "position", m.Position, "event_id", m.EventID, "message_id", m.ID, "error", err)
+// ProcessElement decodes messages.
+func (f *decodeFn) ProcessElement(ctx context.Context, ms *Messages, raw, late, fresh func(*Events)) error {
+	var all, tardy, timely, bad []*Event
+	for _, m := range ms.List {
+		e, err := f.decode(m)
+		all = append(all, e)
+		switch {
+		case err != nil:
+			bad = append(bad, e)
+			if f.rt.badLog.allow(time.Now()) {
+				f.rt.log.Warn("event_not_aggregated", "position", m.Position, "event_id", m.EventID, "message_id", m.ID, "error", err)
+			}
+		case tooLate(e, f.Plan.Horizon):
+			tardy = append(tardy, e)
+		default:
+			timely = append(timely, e)
 		}
-	case tooLate(e, f.Plan.Horizon):
-		late(e)
-	default:
-		f.counts[counterEvents]++
-		fresh(e)
 	}
-	return nil
-}
-
-// FinishBundle counts.
-func (f *decodeFn) FinishBundle(ctx context.Context, _, _, _ func(*Event)) error {
-	f.rt.add(ctx, counterBad, f.counts[counterBad])
-	f.rt.add(ctx, counterEvents, f.counts[counterEvents])
+	f.rt.add(ctx, counterBad, int64(len(bad)))
+	f.rt.add(ctx, counterEvents, int64(len(timely)+len(tardy)))
+	raw(&Events{List: all})
+	if len(tardy) > 0 {
+		late(&Events{List: tardy})
+	}
+	if len(timely) > 0 {
+		fresh(&Events{List: timely})
+	}
 	return nil
 }
 

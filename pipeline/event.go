@@ -15,8 +15,8 @@ import (
 )
 
 func init() {
-	beam.RegisterCoder(reflect.TypeFor[*Message](), encodeMessage, decodeMessage)
-	beam.RegisterCoder(reflect.TypeFor[*Event](), encodeEvent, decodeEvent)
+	beam.RegisterCoder(reflect.TypeFor[*Messages](), encodeMessages, decodeMessages)
+	beam.RegisterCoder(reflect.TypeFor[*Events](), encodeEvents, decodeEvents)
 }
 
 // unknownTime stands for a time, or a watermark, that is not known.
@@ -78,20 +78,39 @@ type Event struct {
 	Values    []Value // one for each field of the plan
 }
 
-// Messages and events stay within the stage that reads them on the runners
-// that are used, so these coders are seldom run; what is shuffled is packed
-// (pack.go).
-func encodeMessage(m *Message) ([]byte, error) { return encodeGob(m) }
-func encodeEvent(e *Event) ([]byte, error)     { return encodeGob(e) }
+// Messages and Events are the elements of the receiving stage: batches, so that
+// the rows of a batch are written together and what a runner does for each
+// element is done seldom. They stay within the stage on the runners that are
+// used, so the coders are hardly ever run; what is shuffled is packed (pack.go).
+type (
+	Messages struct{ List []*Message }
+	Events   struct{ List []*Event }
+)
 
-func decodeMessage(b []byte) (*Message, error) {
-	m := new(Message)
+func encodeMessages(m *Messages) ([]byte, error) { return encodeGob(m) }
+func encodeEvents(e *Events) ([]byte, error)     { return encodeGob(e) }
+
+func decodeMessages(b []byte) (*Messages, error) {
+	m := new(Messages)
 	return m, gob.NewDecoder(bytes.NewReader(b)).Decode(m)
 }
 
-func decodeEvent(b []byte) (*Event, error) {
-	e := new(Event)
+func decodeEvents(b []byte) (*Events, error) {
+	e := new(Events)
 	return e, gob.NewDecoder(bytes.NewReader(b)).Decode(e)
+}
+
+// least is the smallest event time of messages, at which their batch stands.
+func (m *Messages) least() int64 {
+	least := int64(math.MaxInt64)
+	for _, m := range m.List {
+		if m.Time == unknownTime {
+			least = min(least, m.Publish)
+		} else {
+			least = min(least, m.Time)
+		}
+	}
+	return least
 }
 
 func encodeGob(v any) ([]byte, error) {

@@ -105,7 +105,8 @@ type memory struct {
 	ids    map[string][]string
 	cells  map[string][]byte // row key, qualifier and timestamp → value
 	insert func(table string) error
-	flaky  int // every so many writes are done and then reported as failed
+	before func(table string) // is called without the lock
+	flaky  int                // every so many writes are done and then reported as failed
 	writes int
 }
 
@@ -124,6 +125,9 @@ func newMemory() *memory {
 }
 
 func (m *memory) Insert(_ context.Context, table string, rows []*Row) error {
+	if m.before != nil {
+		m.before(table)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.insert != nil {
@@ -140,6 +144,9 @@ func (m *memory) Insert(_ context.Context, table string, rows []*Row) error {
 }
 
 func (m *memory) Apply(_ context.Context, rows []CellRow) error {
+	if m.before != nil {
+		m.before("Bigtable")
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range rows {
@@ -162,17 +169,22 @@ type platform struct {
 	client *pubsub.Client
 	offset int
 
-	interval time.Duration // of the jobs' readers; 0: the default
+	ctx      context.Context // of the jobs
+	interval time.Duration   // of the jobs' readers; 0: the default
 }
 
-func newPlatform(t testing.TB, topics int) *platform {
+func newPlatform(t testing.TB, topics int, opts ...grpc.DialOption) *platform {
 	t.Helper()
 	s, err := sandbox.New(sandbox.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := pubsub.NewClient(context.Background(), "kappa-demo", option.WithEndpoint(s.Addr()), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
+	clientOpts := []option.ClientOption{option.WithEndpoint(s.Addr()), option.WithoutAuthentication(),
+		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials()))}
+	for _, o := range opts {
+		clientOpts = append(clientOpts, option.WithGRPCDialOption(o))
+	}
+	c, err := pubsub.NewClient(context.Background(), "kappa-demo", clientOpts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +199,7 @@ func newPlatform(t testing.TB, topics int) *platform {
 			t.Fatal(err)
 		}
 	}
-	return &platform{t: t, client: c, interval: 20 * time.Millisecond}
+	return &platform{t: t, client: c, ctx: context.Background(), interval: 20 * time.Millisecond}
 }
 
 // publish publishes messages to one topic.
@@ -242,7 +254,7 @@ func (p *platform) start(s *jobspecs.StreamJob, job string, generation int64, si
 	}
 	r := &run{t: p.t, drain: make(chan struct{}), done: make(chan error, 1)}
 	go func() {
-		r.done <- Run(context.Background(), Config{Plan: plan, Runner: Prism, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		r.done <- Run(p.ctx, Config{Plan: plan, Runner: Prism, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 			Rows: sinks, Cells: sinks, Subscriber: p.client.SubscriptionAdminClient, Drain: r.drain,
 			Report: func(rep worker.Report) { r.mu.Lock(); r.report = rep; r.mu.Unlock() }})
 	}()

@@ -141,7 +141,8 @@ func startSources(ctx context.Context, c Config, p *Plan, rt *runtime) (stop fun
 		}
 		client, closeClient = ps.SubscriptionAdminClient, ps.Close
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	// However the run ends, its sources are ended in good order.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	for _, name := range p.Subscriptions {
 		s := newSource(name, client, p, c.Log)
@@ -149,6 +150,7 @@ func startSources(ctx context.Context, c Config, p *Plan, rt *runtime) (stop fun
 		wg.Go(func() { s.run(ctx) })
 	}
 	return func() {
+		rt.drainSources()
 		cancel()
 		wg.Wait()
 		if err := closeClient(); err != nil {
@@ -165,12 +167,16 @@ func (rt *runtime) awaitDrain(ctx context.Context, drain <-chan struct{}) {
 	case <-drain: // a nil channel never is ready
 	}
 	rt.log.Info("drain_requested")
+	rt.drainSources()
+	rt.log.Info("sources_drained")
+}
+
+func (rt *runtime) drainSources() {
 	var wg sync.WaitGroup
 	for _, s := range rt.sources {
 		wg.Go(s.drain)
 	}
 	wg.Wait()
-	rt.log.Info("sources_drained")
 }
 
 // reports tells report the state of the run until ctx is done.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -38,8 +39,17 @@ const (
 
 var errLapsed = errors.New("messages were not extended in time and will be delivered again: the generation must be voided")
 
-func (l *leases) add(id string, now time.Time) {
-	l.held = append(l.held, &lease{id: id, until: now.Add(firstDeadline)})
+func (l *leases) add(ms []*pubsubpb.ReceivedMessage, now time.Time) []*lease {
+	added := make([]*lease, len(ms))
+	for i, m := range ms {
+		added[i] = &lease{id: m.GetAckId(), until: now.Add(firstDeadline)}
+	}
+	l.held = append(l.held, added...)
+	return added
+}
+
+func (l *leases) remove(ls []*lease) {
+	l.held = slices.DeleteFunc(l.held, func(h *lease) bool { return slices.Contains(ls, h) })
 }
 
 // due returns the leases to extend at now: those of which less than half is

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
@@ -121,20 +120,22 @@ func (f *packFn) StartBundle(func(beam.EventTime, string, []byte)) {
 	f.packs = make(map[packKey]*pack, len(f.packs))
 }
 
-// ProcessElement adds an event.
-func (f *packFn) ProcessElement(e *Event, emit func(beam.EventTime, string, []byte)) {
-	id := idBytes(e.ID)
-	k := packKey{shard: shardOf(id, f.Plan.Shards), slice: floor(e.Time, f.Plan.Slice.Microseconds())}
-	p, ok := f.packs[k]
-	if !ok {
-		p = &pack{least: e.Time}
-		f.packs[k] = p
-	}
-	p.least = min(p.least, e.Time)
-	p.data = f.Plan.appendPacked(p.data, id, e)
-	if len(p.data) >= mostPack {
-		delete(f.packs, k)
-		f.emit(k, p, emit)
+// ProcessElement adds events.
+func (f *packFn) ProcessElement(es *Events, emit func(beam.EventTime, string, []byte)) {
+	for _, e := range es.List {
+		id := idBytes(e.ID)
+		k := packKey{shard: shardOf(id, f.Plan.Shards), slice: floor(e.Time, f.Plan.Slice.Microseconds())}
+		p, ok := f.packs[k]
+		if !ok {
+			p = &pack{least: e.Time}
+			f.packs[k] = p
+		}
+		p.least = min(p.least, e.Time)
+		p.data = f.Plan.appendPacked(p.data, id, e)
+		if len(p.data) >= mostPack {
+			delete(f.packs, k)
+			f.emit(k, p, emit)
+		}
 	}
 }
 
@@ -185,5 +186,3 @@ func floor(t, size int64) int64 {
 
 // eventTime is Beam's form, milliseconds, of a time in microseconds.
 func eventTime(micros int64) beam.EventTime { return beam.EventTime(floor(micros, 1000) / 1000) }
-
-func micros(t time.Time) int64 { return t.UnixMicro() }

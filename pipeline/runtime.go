@@ -27,6 +27,7 @@ type runtime struct {
 
 	counters [numCounters]atomic.Int64
 	failure  atomic.Pointer[error]
+	panes    paneGuard
 	badLog   limiter
 	retryLog limiter
 	clients  func() // closes what openRuntime opened
@@ -69,6 +70,9 @@ func openRuntime(ctx context.Context, p *Plan) (*runtime, error) {
 	runtimesMu.Lock()
 	defer runtimesMu.Unlock()
 	if rt, ok := runtimes[p.Run]; ok {
+		if rt == nil {
+			return nil, errRunEnded
+		}
 		return rt, nil
 	}
 	rt := &runtime{log: slog.Default()}
@@ -79,8 +83,11 @@ func openRuntime(ctx context.Context, p *Plan) (*runtime, error) {
 	return rt, nil
 }
 
+var errRunEnded = errors.New("the run has ended")
+
 // install puts rt in place for the plan's run; the returned function takes it
-// away and closes its clients.
+// away and closes its clients. What a runner still executes of the run then
+// fails, rather than write with clients of its own.
 func install(p *Plan, rt *runtime) (remove func()) {
 	runtimesMu.Lock()
 	defer runtimesMu.Unlock()
@@ -88,7 +95,7 @@ func install(p *Plan, rt *runtime) (remove func()) {
 	return func() {
 		runtimesMu.Lock()
 		defer runtimesMu.Unlock()
-		delete(runtimes, p.Run)
+		runtimes[p.Run] = nil
 		if rt.clients != nil {
 			rt.clients()
 		}

@@ -22,6 +22,8 @@ type Row struct {
 	InsertID string
 	Columns  []string // shared between rows
 	Values   []bigquery.Value
+
+	size int // estimate of its bytes in a request
 }
 
 // Save implements bigquery.ValueSaver.
@@ -66,49 +68,31 @@ const (
 	insertRequests = 4 // at a time, of one function
 )
 
-// rowBuffer gathers the rows of a bundle and inserts them in batches, several
-// at a time, while the bundle goes on. Its memory is bounded by the batches in
-// flight and one being filled.
-type rowBuffer struct {
-	rt    *runtime
-	table string
-	rows  []*Row
-	size  int
-	group *errgroup.Group
-	ctx   context.Context
-}
-
-func (b *rowBuffer) start(ctx context.Context) {
-	countMu.Lock(); Counts[b.table]++; countMu.Unlock()
-	b.rows, b.size = nil, 0
-	b.group, b.ctx = errgroup.WithContext(ctx)
-	b.group.SetLimit(insertRequests)
-}
-
-func (b *rowBuffer) add(r *Row, size int) {
-	b.rows, b.size = append(b.rows, r), b.size+size
-	if len(b.rows) >= insertRows || b.size >= insertBytes {
-		b.flush()
-	}
-}
-
-func (b *rowBuffer) flush() {
-	rows := b.rows
-	if len(rows) == 0 {
-		return
-	}
-	b.rows, b.size = nil, 0
-	b.group.Go(func() error {
-		return b.rt.retry(b.ctx, fmt.Sprintf("insert %d rows into table %s", len(rows), b.table), func() error {
-			return b.rt.rows.Insert(b.ctx, b.table, rows)
+// insert writes rows in batches, several at a time, and returns once all are
+// durable.
+//
+// The functions that write do it while they process an element, never when a
+// bundle finishes: Prism asks for the progress of a bundle every so often, the
+// SDK answers only once a bundle that is finishing has finished, and until then
+// the whole job stands still.
+func (rt *runtime) insert(ctx context.Context, table string, rows []*Row) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(insertRequests)
+	for len(rows) > 0 {
+		n, size := 0, 0
+		for n < min(len(rows), insertRows) && (n == 0 || size+rows[n].size <= insertBytes) {
+			size += rows[n].size
+			n++
+		}
+		batch := rows[:n]
+		rows = rows[n:]
+		g.Go(func() error {
+			return rt.retry(ctx, fmt.Sprintf("insert %d rows into table %s", len(batch), table), func() error {
+				return rt.rows.Insert(ctx, table, batch)
+			})
 		})
-	})
-}
-
-// finish returns once all rows are durable.
-func (b *rowBuffer) finish() error {
-	b.flush()
-	return b.group.Wait()
+	}
+	return g.Wait()
 }
 
 // eventRowsFn writes events to the raw table or, with Late, to the late table.
@@ -118,8 +102,6 @@ type eventRowsFn struct {
 
 	rt      *runtime
 	columns []string
-	buffer  rowBuffer
-	count   int64
 }
 
 // Setup finds the run.
@@ -131,44 +113,43 @@ func (f *eventRowsFn) Setup(ctx context.Context) (err error) {
 	for _, field := range f.Plan.Fields {
 		f.columns = append(f.columns, field.Name)
 	}
-	f.buffer = rowBuffer{rt: f.rt, table: f.Plan.Raw}
 	if f.Late {
 		f.columns = append(f.columns, "watermark")
-		f.buffer.table = f.Plan.Late
 	}
 	return nil
 }
 
-// StartBundle starts the buffer anew.
-func (f *eventRowsFn) StartBundle(ctx context.Context) error {
-	f.buffer.start(ctx)
-	f.count = 0
-	return nil
-}
-
-// ProcessElement adds a row.
-func (f *eventRowsFn) ProcessElement(_ context.Context, e *Event) error {
-	r, size := f.row(e, time.Now())
-	f.buffer.add(r, size)
-	f.count++
+// ProcessElement writes a row for each event.
+func (f *eventRowsFn) ProcessElement(ctx context.Context, es *Events) error {
+	rows := make([]*Row, len(es.List))
+	now := formatMicros(time.Now().UnixMicro())
+	for i, e := range es.List {
+		rows[i] = f.row(e, now)
+	}
+	if !f.Late {
+		return f.rt.insert(ctx, f.Plan.Raw, rows)
+	}
+	if err := f.rt.insert(ctx, f.Plan.Late, rows); err != nil {
+		return err
+	}
+	f.rt.add(ctx, counterLate, int64(len(rows))) // invariant P4: counted
 	return nil
 }
 
 // row makes the row of a delivery. The insert id is its identity to readers,
 // event and message, and the writer. invariant P1
-func (f *eventRowsFn) row(e *Event, now time.Time) (*Row, int) {
-	values := make([]bigquery.Value, 0, len(f.columns))
-	values = append(values, e.ID, e.MessageID, formatMicros(e.Time), formatMicros(e.Source), formatMicros(e.Publish),
-		formatMicros(now.UnixMicro()), e.Position, f.Plan.Job, f.Plan.Generation)
-	size := 200 + len(e.ID) + len(e.Position)
+func (f *eventRowsFn) row(e *Event, now string) *Row {
+	r := &Row{InsertID: f.Plan.deliveryID(e), Columns: f.columns, size: 300 + len(e.ID) + len(e.Position)}
+	r.Values = append(make([]bigquery.Value, 0, len(f.columns)),
+		e.ID, e.MessageID, formatMicros(e.Time), formatMicros(e.Source), formatMicros(e.Publish), now, e.Position, f.Plan.Job, f.Plan.Generation)
 	for i, v := range e.Values {
-		values = append(values, v.column(f.Plan.Fields[i].Kind))
-		size += 24 + len(v.Str)
+		r.Values = append(r.Values, v.column(f.Plan.Fields[i].Kind))
+		r.size += 40 + len(v.Str)
 	}
 	if f.Late {
-		values = append(values, formatMicros(e.Watermark))
+		r.Values = append(r.Values, formatMicros(e.Watermark))
 	}
-	return &Row{InsertID: f.Plan.deliveryID(e), Columns: f.columns, Values: values}, size
+	return r
 }
 
 // mostInsertID is the longest insert id that BigQuery takes.
@@ -182,17 +163,6 @@ func (p *Plan) deliveryID(e *Event) string {
 	return id
 }
 
-// FinishBundle returns once the rows are durable.
-func (f *eventRowsFn) FinishBundle(ctx context.Context) error {
-	if err := f.buffer.finish(); err != nil {
-		return err
-	}
-	if f.Late {
-		f.rt.add(ctx, counterLate, f.count) // invariant P4: counted
-	}
-	return nil
-}
-
 // paneRowsFn writes the panes of an aggregation to its table and hands them on.
 type paneRowsFn struct {
 	Plan  *Plan
@@ -200,8 +170,6 @@ type paneRowsFn struct {
 
 	rt      *runtime
 	columns []string
-	buffer  rowBuffer
-	count   int64
 }
 
 // Setup finds the run.
@@ -219,70 +187,54 @@ func (f *paneRowsFn) Setup(ctx context.Context) (err error) {
 		f.columns = append(f.columns, m.Name)
 	}
 	f.columns = append(f.columns, "job", "generation", "pane", "timing", "write_time")
-	f.buffer = rowBuffer{rt: f.rt, table: agg.Table}
 	return nil
 }
 
-// StartBundle starts the buffer anew.
-func (f *paneRowsFn) StartBundle(ctx context.Context, _ func([]byte)) error {
-	f.buffer.start(ctx)
-	f.count = 0
-	return nil
-}
-
-// ProcessElement adds a row.
-func (f *paneRowsFn) ProcessElement(_ context.Context, data []byte, emit func([]byte)) error {
+// ProcessElement writes a row for each pane.
+func (f *paneRowsFn) ProcessElement(ctx context.Context, data []byte, emit func([]byte)) error {
 	agg := &f.Plan.Aggregations[f.Index]
-	p, err := readPaneRow(data, len(agg.Measures))
+	var rows []*Row
+	now := formatMicros(time.Now().UnixMicro())
+	err := readPanes(data, len(agg.Measures), func(p *paneRow) error {
+		r, err := f.row(agg, p, now)
+		rows = append(rows, r)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("aggregation %s: %w", agg.Name, err)
 	}
-	r, err := f.row(agg, &p, time.Now())
-	if err != nil {
+	if err := f.rt.insert(ctx, agg.Table, rows); err != nil {
 		return err
 	}
-	f.buffer.add(r, 200+len(data))
-	f.count++
+	f.rt.add(ctx, counterPanes, int64(len(rows)))
 	emit(data)
 	return nil
 }
 
 // row makes the row of a pane; its insert id is key, window, writer and pane.
 // invariant P1
-func (f *paneRowsFn) row(agg *Aggregation, p *paneRow, now time.Time) (*Row, error) {
+func (f *paneRowsFn) row(agg *Aggregation, p *paneRow, now string) (*Row, error) {
 	dims, err := f.Plan.dims(agg, p.key)
 	if err != nil {
 		return nil, err
 	}
-	values := make([]bigquery.Value, 0, len(f.columns))
+	r := &Row{InsertID: f.Plan.paneID(agg, p), Columns: f.columns, size: 300 + 2*len(p.key) + 40*len(p.partials)}
+	r.Values = make([]bigquery.Value, 0, len(f.columns))
 	for i, d := range agg.Dims {
-		values = append(values, dims[i].column(f.Plan.usedKind(d)))
+		r.Values = append(r.Values, dims[i].column(f.Plan.usedKind(d)))
 	}
-	values = append(values, formatMicros(p.start))
+	r.Values = append(r.Values, formatMicros(p.start))
 	for _, m := range p.partials {
-		if m.valid {
-			values = append(values, m.value)
-		} else {
-			values = append(values, nil)
-		}
+		r.Values = append(r.Values, Value{Valid: m.valid, Int: m.value}.column(Int64))
 	}
-	values = append(values, f.Plan.Job, f.Plan.Generation, p.pane, timingName(p.timing), formatMicros(now.UnixMicro()))
-	return &Row{InsertID: f.Plan.paneID(agg, p), Columns: f.columns, Values: values}, nil
+	r.Values = append(r.Values, f.Plan.Job, f.Plan.Generation, p.pane, timingName(p.timing), now)
+	return r, nil
 }
 
 // paneID is short whatever the key's length (mostInsertID).
 func (p *Plan) paneID(agg *Aggregation, r *paneRow) string {
 	id := digest(agg.Name, p.Job, strconv.FormatInt(p.Generation, 10), string(r.key))
 	return id + "/" + strconv.FormatInt(r.start, 10) + "/" + strconv.FormatInt(r.pane, 10)
-}
-
-// FinishBundle returns once the rows are durable.
-func (f *paneRowsFn) FinishBundle(ctx context.Context, _ func([]byte)) error {
-	if err := f.buffer.finish(); err != nil {
-		return err
-	}
-	f.rt.add(ctx, counterPanes, f.count)
-	return nil
 }
 
 // column is a value as insertAll takes it.
@@ -298,6 +250,3 @@ func (v Value) column(k Kind) bigquery.Value {
 		return v.Str
 	}
 }
-
-var Counts=map[string]int{}
-var countMu sync.Mutex

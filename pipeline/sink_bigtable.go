@@ -63,15 +63,35 @@ const (
 	applyBytes = 4 << 20
 )
 
+// apply writes cells in batches and returns once all are durable.
+func (rt *runtime) apply(ctx context.Context, table string, rows []CellRow) error {
+	for len(rows) > 0 {
+		n, size := 0, 0
+		for n < min(len(rows), applyRows) && (n == 0 || size+rows[n].size() <= applyBytes) {
+			size += rows[n].size()
+			n++
+		}
+		batch := rows[:n]
+		rows = rows[n:]
+		err := rt.retry(ctx, fmt.Sprintf("write %d rows to Bigtable table %s", n, table), func() error {
+			return rt.cells.Apply(ctx, batch)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r CellRow) size() int { return len(r.Key) + 100*len(r.Cells) }
+
 // paneCellsFn writes the panes of an aggregation to Bigtable. Its output is
 // empty.
 type paneCellsFn struct {
 	Plan  *Plan
 	Index int
 
-	rt   *runtime
-	rows []CellRow
-	size int
+	rt *runtime
 }
 
 // Setup finds the run.
@@ -80,31 +100,21 @@ func (f *paneCellsFn) Setup(ctx context.Context) (err error) {
 	return err
 }
 
-// StartBundle forgets what a failed bundle may have left.
-func (f *paneCellsFn) StartBundle(context.Context, func([]byte)) error {
-	f.rows, f.size = f.rows[:0], 0
-	return nil
-}
-
-// ProcessElement adds the cells of a pane.
+// ProcessElement writes the cells of each pane.
 func (f *paneCellsFn) ProcessElement(ctx context.Context, data []byte, _ func([]byte)) error {
 	agg := &f.Plan.Aggregations[f.Index]
-	p, err := readPaneRow(data, len(agg.Measures))
+	var rows []CellRow
+	err := readPanes(data, len(agg.Measures), func(p *paneRow) error {
+		row, err := f.Plan.cells(agg, p)
+		if len(row.Cells) > 0 { // none if all measures are null
+			rows = append(rows, row)
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("aggregation %s: %w", agg.Name, err)
 	}
-	row, err := f.Plan.cells(agg, &p)
-	if err != nil {
-		return err
-	}
-	if len(row.Cells) == 0 {
-		return nil // all measures are null
-	}
-	f.rows, f.size = append(f.rows, row), f.size+len(row.Key)+64*len(row.Cells)
-	if len(f.rows) >= applyRows || f.size >= applyBytes {
-		return f.flush(ctx)
-	}
-	return nil
+	return f.rt.apply(ctx, f.Plan.Table, rows)
 }
 
 // cells makes the cells of a pane; a measure that is null has none.
@@ -128,18 +138,4 @@ func (p *Plan) cells(agg *Aggregation, r *paneRow) (CellRow, error) {
 		}
 	}
 	return row, nil
-}
-
-// FinishBundle returns once the cells are durable.
-func (f *paneCellsFn) FinishBundle(ctx context.Context, _ func([]byte)) error { return f.flush(ctx) }
-
-func (f *paneCellsFn) flush(ctx context.Context) error {
-	if len(f.rows) == 0 {
-		return nil
-	}
-	err := f.rt.retry(ctx, fmt.Sprintf("write %d rows to Bigtable table %s", len(f.rows), f.Plan.Table), func() error {
-		return f.rt.cells.Apply(ctx, f.rows)
-	})
-	f.rows, f.size = f.rows[:0], 0
-	return err
 }

@@ -33,15 +33,15 @@ type source struct {
 	mu        sync.Mutex
 	room      *sync.Cond // the queue has room, or pulling has ended
 	queue     []*pubsubpb.ReceivedMessage
-	queued    int        // bytes
-	ended     bool       // pulling has ended: nothing more is queued
-	exhausted bool       // and all of it has been handed out
-	started   bool       // the reader has asked for messages
-	failure   error      // why pulling ended, other than by a drain
-	mark      *watermark // guarded by mu
-	leases    leases     // guarded by mu
-	refused   []*lease   // came after the end; given back
-	stop      context.CancelFunc
+	queued    int           // bytes
+	ended     bool          // pulling has ended: nothing more is queued
+	exhausted bool          // and all of it has been handed out
+	started   bool          // the reader has asked for messages
+	failure   error         // why pulling ended, other than by a drain
+	mark      *watermark    // guarded by mu
+	leases    leases        // guarded by mu
+	refused   []*lease      // came after the end; given back
+	draining  chan struct{} // closed when the source is drained
 	pulling   chan struct{} // closed when pulling has ended
 }
 
@@ -49,32 +49,24 @@ const (
 	queueMessages  = 20_000
 	queueBytes     = 64 << 20
 	receiveBackoff = 200 * time.Millisecond
+	closeTimeout   = 2 * time.Second
 )
 
 func newSource(name string, client *vkit.SubscriptionAdminClient, p *Plan, log *slog.Logger) *source {
 	s := &source{name: name, client: client, log: log.With("subscription", name),
-		mark: newWatermark(p.Delay, p.Idle), pulling: make(chan struct{})}
+		mark: newWatermark(p.Delay, p.Idle), draining: make(chan struct{}), pulling: make(chan struct{})}
 	s.room = sync.NewCond(&s.mu)
 	return s
 }
 
-// run pulls until the source is drained, ctx is done or the subscription
-// cannot be read. Leases are kept until ctx is done; what is then still held is
-// given back.
+// run pulls until the source is drained or the subscription cannot be read. It
+// keeps the leases until ctx is done, and then gives back what is still held.
 func (s *source) run(ctx context.Context) {
-	pull, stop := context.WithCancel(ctx)
-	s.mu.Lock()
-	if s.stop = stop; s.ended {
-		stop()
-	}
-	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.keepLeases(ctx) })
-	err := s.pull(pull)
-	stop()
+	err := s.pull(ctx)
 	s.mu.Lock()
 	s.ended, s.failure = true, err
-	s.room.Broadcast()
 	refused := s.refused
 	s.mu.Unlock()
 	close(s.pulling)
@@ -88,20 +80,19 @@ func (s *source) run(ctx context.Context) {
 // drain ends pulling; what was received is still handed out.
 func (s *source) drain() {
 	s.mu.Lock()
-	stop := s.stop
-	s.ended = true // frees a pull that waits for room
-	s.room.Broadcast()
-	s.mu.Unlock()
-	if stop != nil {
-		stop()
+	if !s.ended {
+		s.ended = true
+		close(s.draining)
+		s.room.Broadcast() // frees a pull that waits for room
 	}
+	s.mu.Unlock()
 	<-s.pulling
 }
 
 func (s *source) pull(ctx context.Context) error {
-	for {
+	for ; !s.stopped(ctx); s.pause(ctx) {
 		err := s.pullStream(ctx)
-		if ctx.Err() != nil || s.draining() {
+		if s.stopped(ctx) {
 			return nil
 		}
 		if err != nil && permanent(err) {
@@ -109,29 +100,37 @@ func (s *source) pull(ctx context.Context) error {
 				WithHint("check that the subscription exists and that the job may subscribe to it")
 		}
 		// Pub/Sub ends every stream now and then; that is no error.
-		if err != nil && status.Code(err) != codes.Unavailable && !errors.Is(err, io.EOF) {
+		if status.Code(err) != codes.Unavailable && !errors.Is(err, io.EOF) {
 			s.log.Warn("pull_interrupted", "error", err)
 		}
-		select {
-		case <-time.After(receiveBackoff):
-		case <-ctx.Done():
-			return nil
-		}
+	}
+	return nil
+}
+
+func (s *source) stopped(ctx context.Context) bool {
+	select {
+	case <-s.draining:
+		return true
+	default:
+		return ctx.Err() != nil
 	}
 }
 
-func (s *source) draining() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ended
+func (s *source) pause(ctx context.Context) {
+	select {
+	case <-time.After(receiveBackoff):
+	case <-s.draining:
+	case <-ctx.Done():
+	}
 }
 
 func (s *source) pullStream(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stream, err := s.client.StreamingPull(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = stream.CloseSend() }()
 	err = stream.Send(&pubsubpb.StreamingPullRequest{
 		Subscription:             s.name,
 		StreamAckDeadlineSeconds: int32(ackDeadline / time.Second),
@@ -142,38 +141,54 @@ func (s *source) pullStream(ctx context.Context) error {
 	if err != nil && !errors.Is(err, io.EOF) { // on EOF Recv has the reason
 		return err
 	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { s.closeStream(ctx, cancel, stream) })
 	for {
 		resp, err := stream.Recv()
 		if err != nil {
+			cancel()
 			return err
 		}
-		if !s.enqueue(resp.GetReceivedMessages()) {
-			return nil
-		}
+		s.enqueue(resp.GetReceivedMessages())
 	}
 }
 
-// enqueue waits for room and takes the messages; false: pulling has ended, and
-// the messages are for the next reader.
-func (s *source) enqueue(ms []*pubsubpb.ReceivedMessage) bool {
+// closeStream ends a stream when the source is drained: it asks the server to,
+// so that what is under way still arrives and can be given back, rather than
+// stay leased to nobody; a server that does not is not waited for.
+func (s *source) closeStream(ctx context.Context, cancel context.CancelFunc, stream pubsubpb.Subscriber_StreamingPullClient) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-s.draining:
+	}
+	_ = stream.CloseSend()
+	select {
+	case <-ctx.Done():
+	case <-time.After(closeTimeout):
+		cancel()
+	}
+}
+
+// enqueue waits for room and takes the messages. Once the source is drained
+// they are for the next reader.
+func (s *source) enqueue(ms []*pubsubpb.ReceivedMessage) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	added := s.leases.add(ms, time.Now()) // extended while they wait for room, too
 	for !s.ended && (len(s.queue) >= queueMessages || s.queued >= queueBytes) {
 		s.room.Wait()
 	}
 	if s.ended {
-		for _, m := range ms {
-			s.refused = append(s.refused, &lease{id: m.GetAckId()})
-		}
-		return false
+		s.leases.remove(added)
+		s.refused = append(s.refused, added...)
+		return
 	}
-	now := time.Now()
 	for _, m := range ms {
 		s.queued += len(m.GetMessage().GetData())
-		s.leases.add(m.GetAckId(), now)
 	}
 	s.queue = append(s.queue, ms...)
-	return true
 }
 
 // take hands out up to n messages and the watermark after them; each message

@@ -43,12 +43,15 @@ func readNative(s beam.Scope, p *Plan, subscription string) beam.PCollection {
 	return beam.ParDo(s, &nativeFn{Plan: p}, raw[0])
 }
 
-// nativeFn unwraps the messages that the runner has read. The runner does not
-// tell its watermark; the time of the message's own record, less the delay, is
-// a bound of it, for what is unread holds it back.
+// nativeFn unwraps the messages that the runner has read, and gathers those of
+// a bundle. The runner does not tell its watermark; the time of the message's
+// own record, less the delay, is a bound of it, for what is unread holds it
+// back.
 type nativeFn struct {
 	Plan *Plan
-	rt   *runtime
+
+	rt    *runtime
+	batch []*Message
 }
 
 // Setup finds the run.
@@ -57,8 +60,11 @@ func (f *nativeFn) Setup(ctx context.Context) (err error) {
 	return err
 }
 
+// StartBundle forgets what a failed bundle may have left.
+func (f *nativeFn) StartBundle(context.Context, func(beam.EventTime, *Messages)) { f.batch = nil }
+
 // ProcessElement unwraps a message.
-func (f *nativeFn) ProcessElement(ctx context.Context, data []byte, emit func(*Message)) error {
+func (f *nativeFn) ProcessElement(ctx context.Context, data []byte, emit func(beam.EventTime, *Messages)) error {
 	var pm pubsubpb.PubsubMessage
 	if err := proto.Unmarshal(data, &pm); err != nil {
 		return fmt.Errorf("read a Pub/Sub message: %w", err)
@@ -67,7 +73,19 @@ func (f *nativeFn) ProcessElement(ctx context.Context, data []byte, emit func(*M
 	if m.Source != unknownTime {
 		m.Watermark = m.Source - f.Plan.Delay.Microseconds()
 	}
-	f.rt.add(ctx, counterMessages, 1)
-	emit(m)
+	if f.batch = append(f.batch, m); len(f.batch) >= pullMessages {
+		f.FinishBundle(ctx, emit)
+	}
 	return nil
+}
+
+// FinishBundle hands the messages on.
+func (f *nativeFn) FinishBundle(ctx context.Context, emit func(beam.EventTime, *Messages)) {
+	if len(f.batch) == 0 {
+		return
+	}
+	f.rt.add(ctx, counterMessages, int64(len(f.batch)))
+	batch := &Messages{List: f.batch}
+	f.batch = nil
+	emit(eventTime(batch.least()), batch)
 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"math"
 	"reflect"
 	"time"
 
@@ -13,33 +14,38 @@ import (
 
 func init() {
 	beam.RegisterDoFn(&pullFn{})
-	register.Emitter2[beam.EventTime, *Message]()
+	register.Emitter2[beam.EventTime, *Messages]()
 	beam.RegisterType(reflect.TypeFor[pullRestriction]())
 	beam.RegisterType(reflect.TypeFor[pullTracker]())
 }
 
-// pullFn reads one subscription on runners that do not read Pub/Sub
-// themselves. Each call takes what the process-wide source has received since
+// pullFn reads the job's subscriptions on runners that do not read Pub/Sub
+// themselves. Each call takes what the process-wide sources have received since
 // the last one and checkpoints: bundles are short, and none waits for messages.
-// It ends when the source was drained and is exhausted; its watermark is then
-// at its maximum, and all windows fire.
+// It ends when all sources were drained and are exhausted; its watermark is
+// then at its maximum, and all windows fire.
+//
+// All subscriptions are one element, whose watermark is the least of theirs,
+// just as that of a Flatten of reads would be: two elements of one function
+// would share what Prism takes for the watermark, and the faster would close
+// the slower one's windows. One read, without a Flatten, spares Prism's most
+// costly stages.
 type pullFn struct {
-	Plan         *Plan
-	Subscription string
+	Plan *Plan
 }
 
 const (
-	pullMessages = 4000 // in a bundle
-	pullInterval = 200 * time.Millisecond
+	pullMessages = 4000 // in a batch; a bundle has one of each subscription at most
+	pullInterval = 250 * time.Millisecond
 )
 
-// pullRestriction is a subscription from now on, or nothing of it.
+// pullRestriction is the subscriptions from now on, or nothing of them.
 type pullRestriction struct{ Ended bool }
 
-// CreateInitialRestriction is the whole subscription.
+// CreateInitialRestriction is all of them.
 func (f *pullFn) CreateInitialRestriction([]byte) pullRestriction { return pullRestriction{} }
 
-// SplitRestriction splits nothing: parallelism comes from the subscriptions.
+// SplitRestriction splits nothing: parallelism comes from the jobs.
 func (f *pullFn) SplitRestriction(_ []byte, r pullRestriction) []pullRestriction {
 	return []pullRestriction{r}
 }
@@ -85,7 +91,7 @@ func watermarkTime(millis int64) time.Time {
 
 // ProcessElement hands on the messages at hand.
 func (f *pullFn) ProcessElement(ctx context.Context, we *sdf.ManualWatermarkEstimator, rt *sdf.LockRTracker, _ []byte,
-	emit func(beam.EventTime, *Message)) (sdf.ProcessContinuation, error) {
+	emit func(beam.EventTime, *Messages)) (sdf.ProcessContinuation, error) {
 	if !rt.TryClaim(false) {
 		return sdf.StopProcessing(), nil
 	}
@@ -93,30 +99,34 @@ func (f *pullFn) ProcessElement(ctx context.Context, we *sdf.ManualWatermarkEsti
 	if err != nil {
 		return nil, err
 	}
-	src, err := run.source(f.Subscription)
-	if err != nil {
-		return nil, fmt.Errorf("read: %w", err)
-	}
-	messages, after, exhausted, err := src.take(pullMessages)
-	if err != nil {
-		return nil, run.fail(err)
-	}
-	for _, m := range messages {
-		at := m.Time
-		if at == unknownTime {
-			at = m.Publish
+	least, ended, more := int64(math.MaxInt64), true, false
+	for _, name := range f.Plan.Subscriptions {
+		src, err := run.source(name)
+		if err != nil {
+			return nil, fmt.Errorf("read: %w", err)
 		}
-		emit(eventTime(at), m)
+		messages, mark, exhausted, err := src.take(pullMessages)
+		if err != nil {
+			return nil, run.fail(err)
+		}
+		if len(messages) > 0 {
+			run.add(ctx, counterMessages, int64(len(messages)))
+			batch := &Messages{List: messages}
+			emit(eventTime(batch.least()), batch)
+		}
+		if !exhausted {
+			least, ended = min(least, mark), false
+			more = more || len(messages) == pullMessages
+		}
 	}
-	run.add(ctx, counterMessages, int64(len(messages)))
-	if exhausted {
+	switch {
+	case ended:
 		rt.TryClaim(true)
 		return sdf.StopProcessing(), nil
+	case least != unknownTime:
+		we.UpdateWatermark(time.UnixMilli(floor(least, 1000) / 1000))
 	}
-	if after != unknownTime {
-		we.UpdateWatermark(time.UnixMilli(floor(after, 1000) / 1000))
-	}
-	if len(messages) == pullMessages {
+	if more {
 		return sdf.ResumeProcessingIn(0), nil
 	}
 	return sdf.ResumeProcessingIn(f.Plan.Interval), nil
@@ -160,5 +170,5 @@ func (t *pullTracker) IsDone() bool { return t.Rest.Ended }
 // GetRestriction returns the restriction.
 func (t *pullTracker) GetRestriction() any { return t.Rest }
 
-// IsBounded is false: a subscription has no end of its own.
+// IsBounded is false until the end: a subscription has none of its own.
 func (t *pullTracker) IsBounded() bool { return t.Rest.Ended }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/graph/window"
@@ -26,23 +27,21 @@ func Build(s beam.Scope, p *Plan) {
 	}
 }
 
-// read returns one collection of messages for each subscription: two in one
-// read would share a watermark, and the faster would close the slower one's
-// windows.
+// read returns collections of messages. The runner's own reads are one for each
+// subscription, as each has a watermark of its own.
 func read(s beam.Scope, p *Plan) []beam.PCollection {
-	if len(p.Archive) > 0 {
+	switch {
+	case len(p.Archive) > 0:
 		s := s.Scope("ReadArchive")
 		files := beam.Reshuffle(s, beam.CreateList(s, p.Archive))
 		return []beam.PCollection{beam.ParDo(s, &archiveFn{Plan: p}, files)}
+	case !p.Native:
+		s := s.Scope("Pull")
+		return []beam.PCollection{beam.ParDo(s, &pullFn{Plan: p}, beam.Impulse(s))}
 	}
 	var out []beam.PCollection
 	for i, sub := range p.Subscriptions {
-		s := s.Scope(fmt.Sprintf("Source%d", i))
-		if p.Native {
-			out = append(out, readNative(s, p, sub))
-		} else {
-			out = append(out, beam.ParDo(s.Scope("Pull"), &pullFn{Plan: p, Subscription: sub}, beam.Impulse(s)))
-		}
+		out = append(out, readNative(s.Scope(fmt.Sprintf("Source%d", i)), p, sub))
 	}
 	return out
 }
@@ -56,18 +55,28 @@ func receive(s beam.Scope, p *Plan, messages beam.PCollection) beam.PCollection 
 	return beam.ParDo(s.Scope("Pack"), &packFn{Plan: p}, fresh)
 }
 
+// latePeriod is how often late panes of a key and window may come.
+const latePeriod = time.Second
+
 // aggregate computes one aggregation and writes it.
+//
+// Late events are gathered for a moment before their pane fires, all at once:
+// panes are fewer, and so are the bundles in which Prism groups, each of which
+// fails if the machine holds it up for a tenth of a second at the wrong moment.
 func aggregate(s beam.Scope, p *Plan, i int, events beam.PCollection) {
 	agg := p.Aggregations[i]
 	s = s.Scope("Aggregate_" + agg.Name)
 	parts := beam.ParDo(s, &partialFn{Plan: p, Index: i}, events)
+	late := trigger.AfterProcessingTime().AlignedTo(latePeriod, time.Time{})
 	windowed := beam.WindowInto(s, window.NewFixedWindows(agg.Window), parts,
-		beam.Trigger(trigger.AfterEndOfWindow().LateFiring(trigger.AfterCount(1))),
+		beam.Trigger(trigger.AfterEndOfWindow().LateFiring(late)),
 		beam.AllowedLateness(p.Horizon), // invariant P4: covers the horizon
 		beam.PanesDiscard())             // invariant P2: panes add up
 	panes := beam.ParDo(s, &paneFn{Plan: p, Index: i}, beam.GroupByKey(s, windowed))
+	// What is gathered when a bundle finishes has no window of its own.
+	gathered := beam.ParDo(s, &gatherFn{}, beam.WindowInto(s, window.NewGlobalWindows(), panes))
 	// A pane must not change once a sink may have seen it. invariant P1
-	rows := beam.Reshuffle(s, panes)
+	rows := beam.Reshuffle(s, gathered)
 	rows = beam.ParDo(s.Scope("ToBigQuery"), &paneRowsFn{Plan: p, Index: i}, rows)
 	written := beam.ParDo(s.Scope("ToBigtable"), &paneCellsFn{Plan: p, Index: i}, rows)
 	// Prism waits for the end of a stage's outputs and for its answer, and

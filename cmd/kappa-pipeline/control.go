@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync"
 
+	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/worker"
 )
 
@@ -26,7 +27,7 @@ func newControl(in io.Reader, out io.Writer, drain chan struct{}) *control {
 	return &control{in: in, drain: drain, out: json.NewEncoder(out)}
 }
 
-var errServiceGone = errors.New("the service that runs this job is gone; nothing was acknowledged")
+var errServiceGone = exit.With(exit.Interrupted, errors.New("the service that runs this job is gone; nothing was acknowledged"))
 
 // serve takes commands until the service is gone.
 func (c *control) serve() error {

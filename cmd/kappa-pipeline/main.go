@@ -67,6 +67,7 @@ func start(o options, stdout io.Writer) error {
 	// does not return.
 	beam.Init()
 	beamlog.SetLogger(&beamlog.Standard{Level: beamlog.SevWarn})
+	slog.SetDefault(beamLogger(log))
 	if err := o.validate(); err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func start(o options, stdout io.Writer) error {
 	case <-ctx.Done():
 		// Stop here and now: bundles that wait for a sink do not listen, and
 		// nothing was acknowledged, so nothing is lost.
-		return exit.With(exit.Interrupted, context.Cause(ctx))
+		return context.Cause(ctx)
 	}
 }
 
@@ -115,16 +116,37 @@ func signals(o options, log *slog.Logger, drain chan struct{}, cancel context.Ca
 		close(drain)
 		sig = <-ch
 	}
-	cancel(fmt.Errorf("stopped by %s; nothing was acknowledged", sig))
+	cancel(exit.With(exit.Interrupted, fmt.Errorf("stopped by %s; nothing was acknowledged", sig)))
 }
 
-// logger logs to stderr as text and sends there what Beam's parts log by the
-// default logger, from warnings on: Prism has much to say about itself.
+// logger logs to stderr as text.
 func logger(level string) (*slog.Logger, error) {
 	l, ok := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}[level]
 	if !ok {
 		return nil, exit.Usagef("--log-level=%s: want debug, info, warn or error", level)
 	}
-	beamlog.LogLevel = strings.ToLower(max(l, slog.LevelWarn).String()) // beam.Init makes the default logger with it
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: l})), nil
+}
+
+// beamLogger is for Beam's parts, which log by the default logger: warnings
+// and errors only, for Prism has much to say about itself, and cut short, for
+// its errors hold whole plans and stacks. Why a job failed is said by main.
+func beamLogger(log *slog.Logger) *slog.Logger {
+	const most = 300
+	level := slog.LevelWarn
+	if log.Enabled(context.Background(), slog.LevelDebug) {
+		return log
+	}
+	cut := func(s string) string {
+		if len(s) > most {
+			return strings.ToValidUTF8(s[:most], "") + "…"
+		}
+		return s
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindString || a.Value.Kind() == slog.KindAny {
+			a.Value = slog.StringValue(cut(a.Value.String()))
+		}
+		return a
+	}}))
 }

@@ -184,8 +184,8 @@ func (p *process) family(name ...string) []int {
 // message has no watermark, and holds back those of its job.
 var origins = []string{"ATL", "LAS", "ORD", "A/#", "Zü", "SFO", "DEN", "JFK", "BOS", "SEA", "PHX", "MIA", "DFW", "IAH", "MSP", "DTW", "PHL", "CLT", "SLC"}
 
-// smallInput writes n flights over some days, with reports from ten minutes
-// early to thirty hours late.
+// smallInput writes n flights over some days, two for each origin and time,
+// with reports from ten minutes early to thirty hours late.
 func smallInput(t *testing.T, n int) string {
 	t.Helper()
 	var b strings.Builder
@@ -194,13 +194,13 @@ func smallInput(t *testing.T, n int) string {
 	for i := range n {
 		delay := (i*7)%90 - 10
 		switch {
-		case i%20 == 0:
+		case i%20 == 1:
 			delay = 30 * 60 // later than any watermark lags behind
 		case i%29 == 0:
 			delay = 300
 		}
-		fmt.Fprintf(&b, "%s,SFO,%d,%s,%d\n", origins[i%len(origins)], delay,
-			start.Add(time.Duration(i*11)*time.Minute).Format(time.RFC3339), 100+i)
+		fmt.Fprintf(&b, "%s,SFO,%d,%s,%d\n", origins[i/2%len(origins)], delay,
+			start.Add(time.Duration(i/2*22)*time.Minute).Format(time.RFC3339), 100+i)
 	}
 	file := filepath.Join(t.TempDir(), "in.csv")
 	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {

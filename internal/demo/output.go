@@ -24,6 +24,10 @@ const (
 	logsFolder      = "logs"
 )
 
+// tempFolder is where the sandbox's processes make their temporary files: what
+// one of them leaves behind when it is killed goes with the run's folder.
+const tempFolder = "tmp"
+
 var published = []string{summaryFile, compareTextFile, compareJSONFile, compareHTMLFile, truthFile, specsFolder, logsFolder}
 
 // Paths are where a run's results were published.
@@ -68,7 +72,7 @@ func openOutput(root string) (*output, error) {
 		if o.lock, err = lockFolder(dir, false); err != nil {
 			return err
 		}
-		return os.Mkdir(o.path(logsFolder), 0o755)
+		return errors.Join(os.Mkdir(o.path(logsFolder), 0o755), os.Mkdir(o.path(tempFolder), 0o755))
 	})
 	if err != nil {
 		o.remove()

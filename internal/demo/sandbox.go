@@ -15,7 +15,11 @@ import (
 const sandboxDeadline = 60 * time.Second
 
 // startSandbox starts the platform as a child process and waits until it is up.
-func startSandbox(ctx context.Context, logs, logLevel string) (*service, sandboxchild.Endpoints, error) {
+func startSandbox(ctx context.Context, logs, temp, logLevel string) (*service, sandboxchild.Endpoints, error) {
+	temp, err := filepath.Abs(temp)
+	if err != nil {
+		return nil, sandboxchild.Endpoints{}, fmt.Errorf("find the folder for temporary files: %w", err)
+	}
 	s, err := newService(sandboxchild.Program, logs)
 	if err != nil {
 		return nil, sandboxchild.Endpoints{}, err
@@ -25,6 +29,7 @@ func startSandbox(ctx context.Context, logs, logLevel string) (*service, sandbox
 	defer cancel()
 	p, err := sandboxchild.Start(ctx, sandboxchild.Config{
 		Args: []string{"--job-logs", filepath.Join(logs, "jobs"), logLevel},
+		Env:  []string{"TMPDIR=" + temp},
 		Log:  s.write,
 	})
 	if err != nil {

@@ -18,7 +18,7 @@ const sandboxGrace = 15 * time.Second
 func (r *run) startPlatform(ctx context.Context) error {
 	return r.phase("Start the sandbox", "", 0, func(task *term.Task) (string, error) {
 		var err error
-		if r.sandbox, r.endpoints, err = startSandbox(ctx, r.out.path(logsFolder), r.logLevel()); err != nil {
+		if r.sandbox, r.endpoints, err = startSandbox(ctx, r.out.path(logsFolder), r.out.path(tempFolder), r.logLevel()); err != nil {
 			return "", err
 		}
 		r.sandbox.watch(r.fail)

@@ -27,6 +27,28 @@ const (
 	AttrNull = "kappa-null"
 )
 
+// Attributes of a dead letter, beside AttrPosition, AttrSourceTime, AttrBridge
+// and AttrNull. Its data is the record's value, byte for byte.
+const (
+	// AttrReason is why the record can never be published: a short code.
+	AttrReason = "kappa-reason"
+	// AttrError is what exactly is wrong, cut to what an attribute holds.
+	AttrError = "kappa-error"
+	// AttrPart is "2/3" where a value is too large for one message.
+	AttrPart = "kappa-part"
+	// AttrKey is the record's key.
+	AttrKey = "kappa-key"
+	// AttrHeader, followed by a header's name, is its last value.
+	AttrHeader = "kappa-header."
+	// AttrOmitted names what did not fit into attributes, separated by commas:
+	// key, headers. It is still in Kafka, at the position.
+	AttrOmitted = "kappa-omitted"
+)
+
+// EncodingSuffix, after the name of an attribute that was set from bytes which
+// are not UTF-8, names the attribute that says how they are encoded: base64.
+const EncodingSuffix = ".encoding"
+
 // TimeLayout is the layout of time attributes.
 const TimeLayout = "2006-01-02T15:04:05.000Z"
 
