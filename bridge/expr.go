@@ -19,7 +19,8 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
-	"github.com/google/cel-go/ext"
+
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // recordVar is the name by which expressions know the record's fields.
@@ -35,14 +36,7 @@ type expression struct {
 
 // compile compiles an expression; a condition must be a boolean.
 func compile(source string, condition bool) (*expression, error) {
-	env, err := cel.NewEnv(
-		cel.Variable(recordVar, cel.MapType(cel.StringType, cel.DynType)),
-		cel.CrossTypeNumericComparisons(true),
-		ext.Strings(),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("prepare expressions: %w", err)
-	}
+	env := jobspecs.Expressions()
 	checked, issues := env.Compile(source)
 	if err := issues.Err(); err != nil {
 		return nil, fmt.Errorf("%q is not a CEL expression over record: %w", source, err)
