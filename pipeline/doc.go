@@ -3,15 +3,17 @@
 // Dataflow or, for one machine, on Prism in this process; and as a batch over
 // the archive of the same messages (a backfill).
 //
-//	read ─ decode ─┬─ raw rows ──────────────────────────────► BigQuery raw
-//	(one each per  ├─ later than the horizon ────────────────► BigQuery late
-//	subscription)  └─ pack ─ flatten ─ deduplicate ─┬─ partial ─ window ─ group ─ pane ─┬─► BigQuery
-//	                                                └─ … (each aggregation)             └─► Bigtable
+//	read ─ decode ─┬─ raw rows ──────────────► BigQuery raw
+//	               ├─ later than the horizon ► BigQuery late
+//	               └─ pack ─ deduplicate ─┬─ partial ─ window ─ group ─ pane ─ reshuffle ─► BigQuery, Bigtable
+//	                                      └─ … (each aggregation)
 //
 // Reading, decoding, the raw and late rows and packing run in one stage: no
 // event is shuffled on its own. Packing puts the events of a bundle that share
 // a shard of event ids and a slice of event time into one element, so that
 // deduplication touches its state once for each of those, not once an event.
+// On Dataflow the runner reads, one read for each subscription, flattened after
+// packing; elsewhere a splittable function reads them all (source_sdf.go).
 //
 // Invariants:
 //

@@ -221,6 +221,17 @@ func TestTwoSpeeds(t *testing.T) {
 	}
 	p.publishFlights(2, fast)
 	r.until("the fast one", func() bool { return m.count("raw_flights") == len(fast) })
+	for patience := time.After(time.Second); ; { // what must not happen does not, for a while
+		select {
+		case <-patience:
+		case <-time.After(10 * time.Millisecond):
+			if n := m.count("stream_flights"); n > 0 {
+				t.Fatalf("%d panes are written before the slow subscription has been read", n)
+			}
+			continue
+		}
+		break
+	}
 	for i := 0; i < len(slow); i += 100 {
 		p.publishFlights(2, slow[i:min(i+100, len(slow))])
 		r.until("the slow one", func() bool { return m.count("raw_flights") >= len(fast)+min(i+100, len(slow)) })
