@@ -213,10 +213,11 @@ type BigQuerySink struct {
 	Late    string `yaml:"late" doc:"Table of events that were later than the horizon." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
 }
 
-// BigtableSink names the serving table.
+// BigtableSink names the serving table and that of event ids.
 type BigtableSink struct {
 	Instance string `yaml:"instance" doc:"Bigtable instance." required:"true" pattern:"[a-z][-a-z0-9]{0,31}[a-z0-9]"`
 	Table    string `yaml:"table" doc:"Bigtable table." required:"true" pattern:"[-_.A-Za-z0-9]{1,50}"`
+	IDs      string `yaml:"ids" doc:"Bigtable table of the event ids that a job hands over to its next generation; jobs may share it." default:"event-ids" pattern:"[-_.A-Za-z0-9]{1,50}"`
 }
 
 // Tuning sizes a job.

@@ -22,6 +22,10 @@ var (
 // fixedTables have a fixed name in every dataset.
 var fixedTables = []string{"generations", "watermarks", "batch_loads"}
 
+// MaxHorizon is the longest horizon of a StreamJob: as long as Pub/Sub can keep
+// a message.
+const MaxHorizon = 31 * 24 * time.Hour
+
 func (k *checker) streamJob(s *StreamJobSpec) {
 	k.most("spec.jobs", s.Jobs, maxSplits)
 	k.most("spec.sources.count", s.Sources.Count, maxSplits)
@@ -30,6 +34,12 @@ func (k *checker) streamJob(s *StreamJobSpec) {
 		k.fail(CodeConflict, "spec.jobs", "", "spec.jobs is %d, but there are only %d subscriptions: a job would have nothing to read", s.Jobs, s.Sources.Count)
 	}
 	k.positive("spec.horizon", s.Horizon)
+	if k.ok("spec.horizon") && s.Horizon.D() > MaxHorizon {
+		k.fail(CodeBadValue, "spec.horizon", "", "spec.horizon is %s: the longest is %s", s.Horizon.D(), MaxHorizon)
+	}
+	if k.ok("spec.sinks.bigtable.table", "spec.sinks.bigtable.ids") && s.Sinks.Bigtable.IDs == s.Sinks.Bigtable.Table {
+		k.fail(CodeConflict, "spec.sinks.bigtable.ids", "", "spec.sinks.bigtable.ids is the table of the aggregates: ids have a table of their own")
+	}
 	k.positive("spec.watermark.idle", s.Watermark.Idle)
 	if k.ok("spec.tuning") && s.Tuning.MaxWorkers < s.Tuning.Workers {
 		k.fail(CodeConflict, "spec.tuning.maxWorkers", "", "spec.tuning.maxWorkers (%d) is less than spec.tuning.workers (%d)", s.Tuning.MaxWorkers, s.Tuning.Workers)

@@ -7,9 +7,9 @@
 //     A writer is a job and its generation. Sinks may write a row twice: keep
 //     one per (key, window_start, job, generation, pane), then merge over panes
 //     and writers: count and sum add up, min and max keep the extreme.
-//   - Rows count only if the newest row of their writer in the generations
-//     table (by recorded_at, then seq) is not void. A writer that is not
-//     listed does not count either.
+//   - Rows count only as the newest row of their writer in the generations
+//     table (by recorded_at, then seq) lets them (Standings). A writer that is
+//     not listed does not count.
 //   - A raw table holds one row per delivery of an event: keep one per
 //     (event_id, message_id). A late table likewise.
 package tables
@@ -179,6 +179,11 @@ func GenerationsTable() Table {
 			nullable(col("dataflow_job_id", bigquery.StringFieldType, "Id of the Dataflow job.")),
 			col("recorded_at", bigquery.TimestampFieldType, "When this row was recorded."),
 			col("seq", bigquery.IntegerFieldType, "Number of the row within the writer, from 1."),
+			col("job_group", bigquery.StringFieldType, "Name of the StreamJob."),
+			nullable(col("window_from", bigquery.TimestampFieldType, "Of a backfill: start of the first window that it replaces.")),
+			nullable(col("window_to", bigquery.TimestampFieldType, "Of a backfill: start of the first window after those that it replaces.")),
+			nullable(col("watermark", bigquery.TimestampFieldType, "Of a drained stream: its watermark before the drain; windows that end after it were cut. NULL: not known.")),
+			nullable(col("windows_cut", bigquery.IntegerFieldType, "Of a drained stream: keys and windows that the drain cut. NULL: not known.")),
 		}}
 }
 
@@ -192,6 +197,12 @@ type Generation struct {
 	DataflowJobID bigquery.NullString `bigquery:"dataflow_job_id"`
 	RecordedAt    time.Time           `bigquery:"recorded_at"`
 	Seq           int64               `bigquery:"seq"`
+
+	Group      string                 `bigquery:"job_group"`
+	WindowFrom bigquery.NullTimestamp `bigquery:"window_from"`
+	WindowTo   bigquery.NullTimestamp `bigquery:"window_to"`
+	Watermark  bigquery.NullTimestamp `bigquery:"watermark"`
+	WindowsCut bigquery.NullInt64     `bigquery:"windows_cut"`
 }
 
 // WatermarksTable is the append-only log of the jobs' watermarks: what
