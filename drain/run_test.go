@@ -237,8 +237,8 @@ func TestRunEndings(t *testing.T) {
 		{name: "watermark at the maximum is not drained", behaviour: dataflowtest.Behaviour{Hold: true}, prepare: func(_ *fixture, cfg *drain.Config) {
 			cfg.Timeout = 300 * time.Millisecond
 		}, code: exit.DrainTimeout, text: "flights-0 is DRAINING after 300ms; its drain goes on"},
-		{name: "fails while draining", behaviour: dataflowtest.Behaviour{DrainExit: 7}, code: exit.Failed, text: "became FAILED instead of DRAINED"},
-		{name: "failure in the job's own words", behaviour: dataflowtest.Behaviour{DrainExit: 7}, code: exit.Failed, text: "exited with code 7"},
+		{name: "fails while draining", behaviour: dataflowtest.Behaviour{NoDrained: true, DrainExit: 7}, code: exit.Failed, text: "became FAILED instead of DRAINED"},
+		{name: "failure in the job's own words", behaviour: dataflowtest.Behaviour{NoDrained: true, DrainExit: 7}, code: exit.Failed, text: "exited with code 7"},
 		{name: "cancelled while draining", behaviour: dataflowtest.Behaviour{Hold: true}, during: func(f *fixture) {
 			if err := f.api.API.Request(f.Context(), f.ids["flights-0"], pb.JobState_JOB_STATE_CANCELLED); err != nil {
 				f.Error(err)
@@ -295,7 +295,7 @@ func TestRunInterrupted(t *testing.T) {
 
 // invariant D4: a failure stops what has not begun.
 func TestRunStopsAfterFailure(t *testing.T) {
-	f := start(t, map[string]dataflowtest.Behaviour{"flights-0": {DrainExit: 1}}, "flights-0", "flights-1")
+	f := start(t, map[string]dataflowtest.Behaviour{"flights-0": {NoDrained: true, DrainExit: 1}}, "flights-0", "flights-1")
 	rec := &recorder{}
 	_, err := drain.Run(t.Context(), f.config(rec, "flights-0", "flights-1"))
 	if exit.Of(err) != exit.Failed || !strings.Contains(err.Error(), "not begun: [flights-1]") {

@@ -162,7 +162,7 @@ func (f *archiveFn) ProcessElement(ctx context.Context, file string, emit func(b
 	flush := func() {
 		if len(batch.List) > 0 {
 			f.rt.add(ctx, counterMessages, int64(len(batch.List)))
-			emit(eventTime(batch.least()), &Messages{List: batch.List})
+			emit(eventTime(batch.least()), &Messages{noSubscription, batch.List})
 			batch.List = nil
 		}
 	}

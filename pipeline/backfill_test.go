@@ -79,7 +79,7 @@ func TestBackfillEqualsStream(t *testing.T) {
 	}
 	t.Setenv("BIGQUERY_EMULATOR_HOST", "") // nothing is opened
 	batch := newMemory()
-	if err := Run(t.Context(), Config{Plan: plan, Runner: Prism, Log: slog.New(slog.DiscardHandler), Rows: batch, Cells: batch}); err != nil {
+	if err := Run(t.Context(), Config{Plan: plan, Runner: Prism, Log: slog.New(slog.DiscardHandler), Rows: batch, Cells: batch, IDs: batch}); err != nil {
 		t.Fatal(err)
 	}
 	want := truth(fs)

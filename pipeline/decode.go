@@ -44,18 +44,20 @@ func (f *decodeFn) ProcessElement(ctx context.Context, ms *Messages, raw, late, 
 			}
 		case tooLate(e, f.Plan.Horizon):
 			tardy = append(tardy, e)
+		case f.Plan.replaced(e):
+			tardy = append(tardy, e)
 		default:
 			timely = append(timely, e)
 		}
 	}
 	f.rt.add(ctx, counterBad, int64(len(bad)))
 	f.rt.add(ctx, counterEvents, int64(len(timely)+len(tardy)))
-	raw(&Events{List: all})
+	raw(&Events{ms.Subscription, all})
 	if len(tardy) > 0 {
-		late(&Events{List: tardy})
+		late(&Events{ms.Subscription, tardy})
 	}
 	if len(timely) > 0 {
-		fresh(&Events{List: timely})
+		fresh(&Events{ms.Subscription, timely})
 	}
 	return nil
 }
@@ -68,6 +70,20 @@ func (f *decodeFn) ProcessElement(ctx context.Context, ms *Messages, raw, late, 
 // window, which ends after it, is not past the allowed lateness.
 func tooLate(e *Event, horizon time.Duration) bool {
 	return e.Watermark != unknownTime && e.Time+horizon.Microseconds() < e.Watermark
+}
+
+// replaced reports whether the event's windows are those of a backfill, which
+// nothing adds to any more: such an event is too late, whatever the watermark
+// of a generation that has only begun. It then is behind the time at which
+// those windows are closed. invariant P4
+func (p *Plan) replaced(e *Event) bool {
+	for _, r := range p.Replaced {
+		if r[0] <= e.Time && e.Time < r[1] {
+			e.Watermark = max(e.Watermark, r[1]+p.Horizon.Microseconds())
+			return true
+		}
+	}
+	return false
 }
 
 // decode makes the event of a message. If it cannot be aggregated it says why;

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/state"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/core/timers"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
+
+	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
 func init() {
@@ -17,14 +20,21 @@ func init() {
 }
 
 // dedupFn drops the events of packs whose ids were seen before. The ids of a
-// shard and slice of event time are one bag, each entry holding the ids that
-// one pack added, 16 bytes each.
+// subscription, shard and slice of event time are one bag, each entry holding
+// the ids that one pack added, 16 bytes each; the first one holds what earlier
+// generations have left as well.
 //
 // An id always has the same event time, hence the same key. The timer fires
 // when the watermark has passed the end of the slice by the horizon; an event
 // that may still be counted was read when its source's watermark was at most
 // its own time plus the horizon, and holds the watermark there until it has
-// been through here, so no id is forgotten too early (P3 within a generation).
+// been through here, so no id is forgotten too early.
+//
+// What is forgotten is left for the next generation: a drain fires all timers,
+// and the state dies with the job. That it is left as well where a slice ends
+// in the middle of a generation costs a write per bag, and lets a generation
+// that has only begun, and knows no watermark yet, recognise those ids too.
+// invariant P3
 type dedupFn struct {
 	Plan   *Plan
 	Seen   state.Bag[[]byte]
@@ -52,6 +62,17 @@ func (f *dedupFn) ProcessElement(ctx context.Context, sp state.Provider, tp time
 	if err != nil {
 		return fmt.Errorf("read the ids of %s: %w", key, err)
 	}
+	k, err := readPackKey(key)
+	if err != nil {
+		return err
+	}
+	var added []byte
+	if len(entries) == 0 {
+		if added, err = f.first(ctx, tp, k); err != nil {
+			return err
+		}
+		entries = append(entries, added)
+	}
 	size := 0
 	for _, e := range entries {
 		size += len(e) / 16
@@ -64,7 +85,7 @@ func (f *dedupFn) ProcessElement(ctx context.Context, sp state.Provider, tp time
 	}
 
 	var event packed
-	var added, fresh []byte
+	var fresh []byte
 	events, duplicates := int64(0), int64(0)
 	for rest := data; len(rest) > 0; {
 		start := rest
@@ -84,13 +105,6 @@ func (f *dedupFn) ProcessElement(ctx context.Context, sp state.Provider, tp time
 	if len(added) == 0 {
 		return nil
 	}
-	if len(entries) == 0 {
-		slice, err := sliceOf(key)
-		if err != nil {
-			return err
-		}
-		f.Expiry.Set(tp, time.UnixMicro(slice).Add(f.Plan.Slice+f.Plan.Horizon))
-	}
 	if len(entries) >= mostEntries {
 		added = added[:0]
 		for id := range seen {
@@ -103,11 +117,41 @@ func (f *dedupFn) ProcessElement(ctx context.Context, sp state.Provider, tp time
 	if err := f.Seen.Add(sp, added); err != nil {
 		return fmt.Errorf("keep the ids of %s: %w", key, err)
 	}
-	emit(fresh)
+	if len(fresh) > 0 {
+		emit(fresh)
+	}
 	return nil
 }
 
-// OnTimer forgets a slice.
-func (f *dedupFn) OnTimer(_ context.Context, sp state.Provider, _ timers.Provider, key string, _ timers.Context, _ func([]byte)) error {
+// first begins a bag: it sets the timer, and returns the ids that were left
+// for it. An archive's messages do not say where they were read, and the
+// windows of a backfill are its own alone: it follows nobody.
+func (f *dedupFn) first(ctx context.Context, tp timers.Provider, k packKey) ([]byte, error) {
+	f.Expiry.Set(tp, time.UnixMicro(k.slice).Add(f.Plan.Slice+f.Plan.Horizon))
+	if k.subscription == noSubscription {
+		return nil, nil
+	}
+	return f.rt.inherit(ctx, f.Plan, f.Plan.idSlice(k))
+}
+
+func (p *Plan) idSlice(k packKey) tables.IDSlice {
+	return tables.IDSlice{Subscription: p.subscription(k.subscription), Shard: k.shard, Shards: p.Shards, Start: time.UnixMicro(k.slice).UTC(), Size: p.Slice}
+}
+
+// OnTimer leaves the ids of a slice to the next generation and forgets them.
+func (f *dedupFn) OnTimer(ctx context.Context, sp state.Provider, _ timers.Provider, key string, _ timers.Context, _ func([]byte)) error {
+	k, err := readPackKey(key)
+	if err != nil {
+		return err
+	}
+	if k.subscription != noSubscription {
+		entries, _, err := f.Seen.Read(sp)
+		if err != nil {
+			return fmt.Errorf("read the ids of %s: %w", key, err)
+		}
+		if err := f.rt.leave(ctx, f.Plan, f.Plan.idSlice(k), bytes.Join(entries, nil)); err != nil {
+			return err
+		}
+	}
 	return f.Seen.Clear(sp)
 }

@@ -82,9 +82,17 @@ type Event struct {
 // the rows of a batch are written together and what a runner does for each
 // element is done seldom. They stay within the stage on the runners that are
 // used, so the coders are hardly ever run; what is shuffled is packed (pack.go).
+// All of a batch are of one subscription, an index into Plan.Subscriptions or
+// noSubscription.
 type (
-	Messages struct{ List []*Message }
-	Events   struct{ List []*Event }
+	Messages struct {
+		Subscription int
+		List         []*Message
+	}
+	Events struct {
+		Subscription int
+		List         []*Event
+	}
 )
 
 func encodeMessages(m *Messages) ([]byte, error) { return encodeGob(m) }

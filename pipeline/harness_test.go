@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/kappa-migrate/kappa/internal/envelope"
+	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/internal/worker"
 	"github.com/kappa-migrate/kappa/jobspecs"
 	sandbox "github.com/kappa-migrate/kappa/sandbox/pubsub"
@@ -98,8 +100,9 @@ func spec(t testing.TB, change func(*jobspecs.StreamJobSpec)) *jobspecs.StreamJo
 	return j
 }
 
-// memory is both sinks.
+// memory is both sinks, and the event ids that outlive a generation.
 type memory struct {
+	kept   map[string]map[tables.Writer][]byte // row key of a slice → writer → ids
 	mu     sync.Mutex
 	rows   map[string][]map[string]bigquery.Value
 	ids    map[string][]string
@@ -121,7 +124,7 @@ func (m *memory) failed() error {
 }
 
 func newMemory() *memory {
-	return &memory{rows: map[string][]map[string]bigquery.Value{}, ids: map[string][]string{}, cells: map[string][]byte{}}
+	return &memory{kept: map[string]map[tables.Writer][]byte{}, rows: map[string][]map[string]bigquery.Value{}, ids: map[string][]string{}, cells: map[string][]byte{}}
 }
 
 func (m *memory) Insert(_ context.Context, table string, rows []*Row) error {
@@ -157,6 +160,34 @@ func (m *memory) Apply(_ context.Context, rows []CellRow) error {
 	return m.failed()
 }
 
+// Read implements IDStore.
+func (m *memory) Read(_ context.Context, s tables.IDSlice, each func(tables.Writer, []byte)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for row, writers := range m.kept {
+		if slices.ContainsFunc(s.Overlapping(), func(r [2]string) bool { return r[0] <= row && row < r[1] }) {
+			for w, ids := range writers {
+				each(w, ids)
+			}
+		}
+	}
+	return m.failed()
+}
+
+// Write implements IDStore.
+func (m *memory) Write(_ context.Context, s tables.IDSlice, w tables.Writer, ids []byte) error {
+	if m.before != nil {
+		m.before("event ids")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.kept[s.RowKey()] == nil {
+		m.kept[s.RowKey()] = map[tables.Writer][]byte{}
+	}
+	m.kept[s.RowKey()][w] = ids
+	return m.failed()
+}
+
 func (m *memory) count(table string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -169,6 +200,7 @@ type platform struct {
 	client *pubsub.Client
 	offset int
 
+	replaced []tables.Span   // by backfills
 	ctx      context.Context // of the jobs
 	interval time.Duration   // of the jobs' readers; 0: the default
 }
@@ -239,8 +271,9 @@ type run struct {
 	report worker.Report
 }
 
-// start runs a job of the spec against the sinks.
-func (p *platform) start(s *jobspecs.StreamJob, job string, generation int64, sinks *memory) *run {
+// start runs a job of the spec against the sinks. The predecessors are the
+// writers, JOB@GENERATION, that have drained before.
+func (p *platform) start(s *jobspecs.StreamJob, job string, generation int64, sinks *memory, predecessors ...string) *run {
 	p.t.Helper()
 	plan, err := NewPlan(s, job, generation)
 	if err == nil {
@@ -249,13 +282,14 @@ func (p *platform) start(s *jobspecs.StreamJob, job string, generation int64, si
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	plan.Follow(predecessors, p.replaced)
 	if p.interval > 0 {
 		plan.Interval = p.interval
 	}
 	r := &run{t: p.t, drain: make(chan struct{}), done: make(chan error, 1)}
 	go func() {
 		r.done <- Run(p.ctx, Config{Plan: plan, Runner: Prism, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-			Rows: sinks, Cells: sinks, Subscriber: p.client.SubscriptionAdminClient, Drain: r.drain,
+			Rows: sinks, Cells: sinks, IDs: sinks, Subscriber: p.client.SubscriptionAdminClient, Drain: r.drain,
 			Report: func(rep worker.Report) { r.mu.Lock(); r.report = rep; r.mu.Unlock() }})
 	}()
 	return r

@@ -34,9 +34,11 @@ type Config struct {
 	Runner string // a registered Beam runner
 	Log    *slog.Logger
 
-	// Rows and Cells are the sinks; nil opens BigQuery and Bigtable.
+	// Rows and Cells are the sinks, IDs is where event ids outlive a
+	// generation; nil opens BigQuery and Bigtable.
 	Rows  RowWriter
 	Cells CellWriter
+	IDs   IDStore
 	// Subscriber is the Pub/Sub client of the sources off Dataflow; nil opens one.
 	Subscriber *vkit.SubscriptionAdminClient
 
@@ -64,15 +66,17 @@ func (c Config) Validate() error {
 
 // Run runs the topology until it has ended: a batch by itself, a stream by a
 // drain. When it returns nil, all that was read is durable in the sinks and,
-// off Dataflow, acknowledged. When it returns an error, or the process dies
-// before, nothing was acknowledged (rule P5).
+// off Dataflow, acknowledged. When it returns an error, or the process dies,
+// nothing was acknowledged (rule P5) unless a report said Drained before: then
+// everything is durable, and what was not acknowledged is delivered again to
+// the next generation, which recognises it.
 func Run(ctx context.Context, c Config) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
 	plan := *c.Plan
 	plan.Run = digest(plan.Job, time.Now().String())
-	rt := &runtime{log: c.Log, rows: c.Rows, cells: c.Cells, sources: map[string]*source{}}
+	rt := &runtime{log: c.Log, rows: c.Rows, cells: c.Cells, ids: c.IDs, sources: map[string]*source{}}
 	if !Dataflow(c.Runner) { // on Dataflow the workers open what they need
 		if err := rt.openClients(ctx, &plan); err != nil {
 			return err
@@ -91,19 +95,23 @@ func Run(ctx context.Context, c Config) error {
 	wg.Go(func() { rt.reports(reporting, c.Report) })
 	wg.Go(func() { rt.awaitDrain(reporting, c.Drain) })
 	err = rt.execute(ctx, c.Runner, &plan)
-	if err == nil {
-		// The sinks are flushed: only now. invariant P5
-		err = rt.acknowledgeAll(ctx)
-	}
 	endReports()
 	wg.Wait()
 	if err != nil {
 		return err
 	}
+	// The sinks are flushed, so what this job wrote counts. Whoever decides that
+	// must know before the first message is acknowledged: a job that dies in
+	// between must not be taken for one whose messages all come again.
+	rt.drained.Store(len(plan.Subscriptions) > 0)
 	if c.Report != nil {
-		r := rt.report()
-		r.Drained = true
-		c.Report(r)
+		c.Report(rt.report())
+	}
+	if err := rt.acknowledgeAll(ctx); err != nil { // only now. invariant P5
+		return err
+	}
+	if c.Report != nil {
+		c.Report(rt.report())
 	}
 	return nil
 }
@@ -198,7 +206,7 @@ func (rt *runtime) reports(ctx context.Context, report func(worker.Report)) {
 
 // report is the state of the run. It is running once all sources are read.
 func (rt *runtime) report() worker.Report {
-	r := worker.Report{Counters: rt.snapshot(), Running: true, Sources: []worker.Source{}}
+	r := worker.Report{Counters: rt.snapshot(), Running: true, Drained: rt.drained.Load(), Sources: []worker.Source{}}
 	for _, s := range rt.sources {
 		state, running := s.report()
 		r.Sources = append(r.Sources, state)

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,13 +11,9 @@ import (
 )
 
 // leases are the messages that a source holds. A message whose lease has
-// lapsed is delivered again, with a new acknowledgement id. While the source
-// pulls it is delivered to it, and all is well; later it goes to the next
-// generation, which counts it a second time, so then the source has failed.
-type leases struct {
-	held   []*lease
-	lapsed int // of them since pulling ended
-}
+// lapsed is delivered again, with a new acknowledgement id: to this source as
+// long as it pulls, later to the next generation. Either recognises its event.
+type leases struct{ held []*lease }
 
 type lease struct {
 	id    string
@@ -26,7 +21,8 @@ type lease struct {
 }
 
 const (
-	ackDeadline = 60 * time.Second
+	// Short, since what a job held that died comes back only then.
+	ackDeadline = 20 * time.Second
 	// Until its first extension a message has the subscription's own deadline,
 	// 10 seconds at least, if the server does not heed the stream's.
 	firstDeadline = 10 * time.Second
@@ -36,8 +32,6 @@ const (
 	ackCalls       = 4    // at a time
 	releaseTimeout = 5 * time.Second
 )
-
-var errLapsed = errors.New("messages were not extended in time and will be delivered again: the generation must be voided")
 
 func (l *leases) add(ms []*pubsubpb.ReceivedMessage, now time.Time) []*lease {
 	added := make([]*lease, len(ms))
@@ -52,19 +46,16 @@ func (l *leases) remove(ls []*lease) {
 	l.held = slices.DeleteFunc(l.held, func(h *lease) bool { return slices.Contains(ls, h) })
 }
 
-// due returns the leases to extend at now: those of which less than half is
+// due returns the leases to extend at now: those of which no more than half is
 // left. It drops those that have lapsed.
-func (l *leases) due(now time.Time, ended bool) (due []*lease) {
+func (l *leases) due(now time.Time) (due []*lease) {
 	kept := l.held[:0]
 	for _, h := range l.held {
 		if now.After(h.until) {
-			if ended {
-				l.lapsed++
-			}
 			continue
 		}
 		kept = append(kept, h)
-		if h.until.Sub(now) < ackDeadline/2 {
+		if h.until.Sub(now) <= ackDeadline/2 {
 			due = append(due, h)
 		}
 	}
@@ -85,7 +76,7 @@ func (s *source) keepLeases(ctx context.Context) {
 		}
 		now := time.Now()
 		s.mu.Lock()
-		due := s.leases.due(now, s.ended)
+		due := s.leases.due(now)
 		s.mu.Unlock()
 		if err := s.extend(ctx, due, ackDeadline, now); err != nil && ctx.Err() == nil {
 			s.log.Warn("extend_leases_failed", "messages", len(due), "error", err) // tried again at the next tick
@@ -110,17 +101,13 @@ func (s *source) extend(ctx context.Context, due []*lease, span time.Duration, n
 	})
 }
 
-// acknowledge acknowledges everything that the source received. It tries for
-// as long as ctx lives: what is not acknowledged is counted again by the next
-// generation.
+// acknowledge acknowledges everything that the source holds. It tries for as
+// long as ctx lives.
 func (s *source) acknowledge(ctx context.Context, rt *runtime) error {
 	s.mu.Lock()
-	s.leases.due(time.Now(), s.ended)
-	held, lapsed := s.leases.held, s.leases.lapsed
+	s.leases.due(time.Now())
+	held := s.leases.held
 	s.mu.Unlock()
-	if lapsed > 0 {
-		return fmt.Errorf("%d %w: %s", lapsed, errLapsed, s.name)
-	}
 	err := chunks(held, func(part []*lease) error {
 		return rt.retry(ctx, fmt.Sprintf("acknowledge %d messages of %s", len(part), s.name), func() error {
 			return s.client.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: s.name, AckIds: ids(part)})

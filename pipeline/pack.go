@@ -94,8 +94,8 @@ func readPackedValue(b []byte, k Kind) (Value, []byte, error) {
 	return Value{Valid: true, Int: i}, b[n:], nil
 }
 
-// packFn gathers the events of a bundle into one pack for each shard of ids
-// and slice of event time. A pack stands at the smallest event time in it, so
+// packFn gathers the events of a bundle into one pack for each subscription,
+// shard of ids and slice of event time. A pack stands at the smallest event time in it, so
 // that it holds the watermark back as its events would.
 type packFn struct {
 	Plan  *Plan
@@ -103,8 +103,9 @@ type packFn struct {
 }
 
 type packKey struct {
-	shard uint32
-	slice int64 // start, microseconds
+	subscription int
+	shard        uint32
+	slice        int64 // start, microseconds
 }
 
 type pack struct {
@@ -124,7 +125,7 @@ func (f *packFn) StartBundle(func(beam.EventTime, string, []byte)) {
 func (f *packFn) ProcessElement(es *Events, emit func(beam.EventTime, string, []byte)) {
 	for _, e := range es.List {
 		id := idBytes(e.ID)
-		k := packKey{shard: shardOf(id, f.Plan.Shards), slice: floor(e.Time, f.Plan.Slice.Microseconds())}
+		k := packKey{es.Subscription, shardOf(id, f.Plan.Shards), floor(e.Time, f.Plan.Slice.Microseconds())}
 		p, ok := f.packs[k]
 		if !ok {
 			p = &pack{least: e.Time}
@@ -151,19 +152,17 @@ func (f *packFn) emit(k packKey, p *pack, emit func(beam.EventTime, string, []by
 	emit(eventTime(p.least), k.String(), p.data)
 }
 
-// String is the key of the state: SHARD/SLICE.
+// String is the key of the state: SUBSCRIPTION/SHARD/SLICE.
 func (k packKey) String() string {
-	return strconv.FormatUint(uint64(k.shard), 10) + "/" + strconv.FormatInt(k.slice, 10)
+	return strconv.Itoa(k.subscription) + "/" + strconv.FormatUint(uint64(k.shard), 10) + "/" + strconv.FormatInt(k.slice, 10)
 }
 
-// sliceOf reads the slice from a key of the state.
-func sliceOf(key string) (int64, error) {
-	for i := range len(key) {
-		if key[i] == '/' {
-			return strconv.ParseInt(key[i+1:], 10, 64)
-		}
+// readPackKey reads a key of the state.
+func readPackKey(s string) (k packKey, err error) {
+	if n, err := fmt.Sscanf(s, "%d/%d/%d", &k.subscription, &k.shard, &k.slice); n != 3 {
+		return k, fmt.Errorf("key %q is not SUBSCRIPTION/SHARD/SLICE: %w", s, err)
 	}
-	return 0, fmt.Errorf("key %q is not SHARD/SLICE", key)
+	return k, nil
 }
 
 // shardOf spreads ids evenly whatever their form: position ids count up.

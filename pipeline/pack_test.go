@@ -99,7 +99,7 @@ func TestShards(t *testing.T) {
 		counts[shardOf(idBytes(fmt.Sprintf("00000000-0000-8000-8000-%012x", i<<16)), localShards)]++
 	}
 	for i, n := range counts {
-		if n < 800 || n > 1200 {
+		if n < 1600 || n > 2400 {
 			t.Errorf("shard %d has %d of 16000 ids", i, n)
 		}
 	}

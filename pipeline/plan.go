@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
@@ -63,19 +65,23 @@ type Plan struct {
 	Delay, Idle  time.Duration // of the watermark
 	Interval     time.Duration // between bundles of our own reader while messages are few
 
-	Dataset, Raw, Late string
-	Instance, Table    string
+	Dataset, Raw, Late   string
+	Instance, Table, IDs string
 
-	Shards int           // of the ids in deduplication
+	Shards int           // of a subscription's ids in deduplication
 	Slice  time.Duration // of event time in deduplication
+
+	Predecessors []string   // writers, JOB@GENERATION, whose ids count as seen
+	Replaced     [][2]int64 // event times, start and end, of windows that a backfill has replaced; microseconds
 }
 
-// Shards of the event ids. Off Dataflow each access to state is a round trip,
-// so a bundle should touch few shards; on Dataflow a shard is the unit of
+// Shards of a subscription's event ids, a part of where they are left for the
+// next generation. Off Dataflow each access to state is a round trip, so a
+// bundle should touch few shards; on Dataflow a shard is the unit of
 // parallelism and its ids are read as a whole, so there should be many.
 const (
-	localShards    = 16
-	dataflowShards = 1 << 16
+	localShards    = 8
+	dataflowShards = 1 << 14
 )
 
 // NewPlan resolves a spec for one job and generation.
@@ -94,7 +100,7 @@ func NewPlan(spec *jobspecs.StreamJob, job string, generation int64) (*Plan, err
 		Job: job, Generation: generation, Environment: s.Environment, Project: s.Project,
 		Horizon: s.Horizon.D(), Delay: s.Watermark.Delay.D(), Idle: s.Watermark.Idle.D(),
 		Dataset: s.Sinks.BigQuery.Dataset, Raw: s.Sinks.BigQuery.Raw, Late: s.Sinks.BigQuery.Late,
-		Instance: s.Sinks.Bigtable.Instance, Table: s.Sinks.Bigtable.Table,
+		Instance: s.Sinks.Bigtable.Instance, Table: s.Sinks.Bigtable.Table, IDs: s.Sinks.Bigtable.IDs,
 		Shards: localShards, Interval: pullInterval,
 	}
 	index := map[string]int{}
@@ -116,10 +122,23 @@ func NewPlan(spec *jobspecs.StreamJob, job string, generation int64) (*Plan, err
 	if len(p.Aggregations) == 0 {
 		return nil, exit.Usagef("stream job %s has no aggregations", spec.Metadata.Name)
 	}
-	// A sixteenth of the horizon: ids live at most a sixteenth longer than they
-	// must, and few slices are alive at a time.
-	p.Slice = max(p.Horizon/16, time.Minute).Truncate(time.Millisecond)
+	p.Slice = tables.SliceSize(p.Horizon)
 	return p, nil
+}
+
+// Follow makes p a generation after others: it takes what the predecessors,
+// JOB@GENERATION, have counted as seen, and leaves the windows alone that
+// backfills have replaced.
+func (p *Plan) Follow(predecessors []string, replaced []tables.Span) {
+	p.Predecessors = predecessors
+	for _, r := range replaced {
+		p.Replaced = append(p.Replaced, [2]int64{r.From.UnixMicro(), r.To.UnixMicro()})
+	}
+}
+
+// inherits reports whether ids that a writer has left are seen ones.
+func (p *Plan) inherits(w tables.Writer) bool {
+	return w == tables.Writer{Job: p.Job, Generation: p.Generation} || slices.Contains(p.Predecessors, w.String())
 }
 
 func (p *Plan) aggregation(a jobspecs.Aggregation, index map[string]int) (Aggregation, error) {
@@ -183,6 +202,12 @@ func (p *Plan) Streams(spec *jobspecs.StreamJob, native bool) error {
 	}
 	return exit.Usagef("stream job %s has no job %q: its jobs are %s to %s", spec.Metadata.Name, p.Job, spec.JobName(0), spec.JobName(spec.Spec.Jobs-1))
 }
+
+// noSubscription is the subscription of archived messages: it is not known.
+const noSubscription = -1
+
+// subscription is the short name of a subscription.
+func (p *Plan) subscription(i int) string { return path.Base(p.Subscriptions[i]) }
 
 // Writer names the writer: job and generation.
 func (p *Plan) Writer() string { return fmt.Sprintf("%s@%d", p.Job, p.Generation) }

@@ -23,8 +23,10 @@ type runtime struct {
 	log     *slog.Logger
 	rows    RowWriter
 	cells   CellWriter
+	ids     IDStore
 	sources map[string]*source // by full subscription name
 
+	drained  atomic.Bool // everything that was read is durable
 	counters [numCounters]atomic.Int64
 	failure  atomic.Pointer[error]
 	panes    paneGuard
@@ -124,13 +126,18 @@ func (rt *runtime) openClients(ctx context.Context, p *Plan) error {
 		closers = append(closers, c.Close)
 		rt.rows = &bigQueryRows{dataset: c.Dataset(p.Dataset)}
 	}
-	if rt.cells == nil {
+	if rt.cells == nil || rt.ids == nil {
 		c, err := platform.Bigtable(ctx, p.Instance)
 		if err != nil {
 			return err
 		}
 		closers = append(closers, c.Close)
-		rt.cells = bigtableCells{table: c.Open(p.Table)}
+		if rt.cells == nil {
+			rt.cells = bigtableCells{table: c.Open(p.Table)}
+		}
+		if rt.ids == nil {
+			rt.ids = bigtableIDs{table: c.Open(p.IDs)}
+		}
 	}
 	rt.clients = func() {
 		for _, c := range closers {

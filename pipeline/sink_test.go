@@ -22,34 +22,40 @@ import (
 	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
-// Writing panes again, in any order, changes nothing in Bigtable: there is one
-// cell for each pane, of one version. (P1)
-func TestBigtableCellsAreIdempotent(t *testing.T) {
+// openTable makes a table with one family in a Bigtable of its own.
+func openTable(t testing.TB, family string) *bigtable.Table {
+	t.Helper()
 	srv, err := bttest.NewServer("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer srv.Close()
+	t.Cleanup(srv.Close)
 	t.Setenv("BIGTABLE_EMULATOR_HOST", srv.Addr)
-	ctx := t.Context()
-	admin, err := bigtable.NewAdminClient(ctx, "p", "i")
+	admin, err := bigtable.NewAdminClient(t.Context(), "p", "i")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer admin.Close()
-	if err := admin.CreateTableFromConf(ctx, &bigtable.TableConf{TableID: "t", Families: map[string]bigtable.GCPolicy{tables.Family: bigtable.NoGcPolicy()}}); err != nil {
+	if err := admin.CreateTableFromConf(t.Context(), &bigtable.TableConf{TableID: "t", Families: map[string]bigtable.GCPolicy{family: bigtable.NoGcPolicy()}}); err != nil {
 		t.Fatal(err)
 	}
-	client, err := bigtable.NewClientWithConfig(ctx, "p", "i", bigtable.ClientConfig{MetricsProvider: bigtable.NoopMetricsProvider{}})
+	client, err := bigtable.NewClientWithConfig(t.Context(), "p", "i", bigtable.ClientConfig{MetricsProvider: bigtable.NoopMetricsProvider{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	t.Cleanup(func() { client.Close() })
+	return client.Open("t")
+}
+
+// Writing panes again, in any order, changes nothing in Bigtable: there is one
+// cell for each pane, of one version. (P1)
+func TestBigtableCellsAreIdempotent(t *testing.T) {
+	ctx, table := t.Context(), openTable(t, tables.Family)
 	plan, err := NewPlan(spec(t, nil), "flights-0", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &paneCellsFn{Plan: plan, rt: &runtime{log: slog.New(slog.DiscardHandler), cells: bigtableCells{table: client.Open("t")}}}
+	f := &paneCellsFn{Plan: plan, rt: &runtime{log: slog.New(slog.DiscardHandler), cells: bigtableCells{table: table}}}
 	var panes [][]byte
 	for i := range 60 {
 		r := paneRow{start: int64(i/6) * 3600e6, pane: int64(i % 3), key: appendValue(nil, Value{Valid: true, Str: fmt.Sprint("A", i%6/3)}, String),
@@ -69,7 +75,7 @@ func TestBigtableCellsAreIdempotent(t *testing.T) {
 	read := func() map[string]int64 {
 		t.Helper()
 		out := map[string]int64{}
-		err := client.Open("t").ReadRows(ctx, bigtable.InfiniteRange(""), func(r bigtable.Row) bool {
+		err := table.ReadRows(ctx, bigtable.InfiniteRange(""), func(r bigtable.Row) bool {
 			for _, cell := range r[tables.Family] { // all versions
 				v, err := tables.DecodeValue(cell.Value)
 				if err != nil {

@@ -29,10 +29,10 @@ const pubsubReadURN = "beam:transform:pubsub_read:v1"
 // readNative reads a subscription by the runner's own transform. The watermark
 // follows the record times, as that of our own reader does, so that "late"
 // means the same on every runner.
-func readNative(s beam.Scope, p *Plan, subscription string) beam.PCollection {
+func readNative(s beam.Scope, p *Plan, subscription int) beam.PCollection {
 	s = s.Scope("ReadPubSub")
 	payload, err := proto.Marshal(&pipepb.PubSubReadPayload{
-		Subscription:       subscription,
+		Subscription:       p.Subscriptions[subscription],
 		TimestampAttribute: envelope.AttrSourceTime,
 		WithAttributes:     true,
 	})
@@ -40,7 +40,7 @@ func readNative(s beam.Scope, p *Plan, subscription string) beam.PCollection {
 		panic(fmt.Sprintf("marshal a Pub/Sub read: %v", err)) // no input leads here
 	}
 	raw := beam.External(s, pubsubReadURN, payload, nil, []beam.FullType{typex.New(reflect.TypeFor[[]byte]())}, false)
-	return beam.ParDo(s, &nativeFn{Plan: p}, raw[0])
+	return beam.ParDo(s, &nativeFn{Plan: p, Subscription: subscription}, raw[0])
 }
 
 // nativeFn unwraps the messages that the runner has read, and gathers those of
@@ -48,7 +48,8 @@ func readNative(s beam.Scope, p *Plan, subscription string) beam.PCollection {
 // own record, less the delay, is a bound of it, for what is unread holds it
 // back.
 type nativeFn struct {
-	Plan *Plan
+	Plan         *Plan
+	Subscription int
 
 	rt    *runtime
 	batch []*Message
@@ -85,7 +86,7 @@ func (f *nativeFn) FinishBundle(ctx context.Context, emit func(beam.EventTime, *
 		return
 	}
 	f.rt.add(ctx, counterMessages, int64(len(f.batch)))
-	batch := &Messages{List: f.batch}
+	batch := &Messages{f.Subscription, f.batch}
 	f.batch = nil
 	emit(eventTime(batch.least()), batch)
 }

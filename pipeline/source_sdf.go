@@ -100,7 +100,7 @@ func (f *pullFn) ProcessElement(ctx context.Context, we *sdf.ManualWatermarkEsti
 		return nil, err
 	}
 	least, ended, more := int64(math.MaxInt64), true, false
-	for _, name := range f.Plan.Subscriptions {
+	for i, name := range f.Plan.Subscriptions {
 		src, err := run.source(name)
 		if err != nil {
 			return nil, fmt.Errorf("read: %w", err)
@@ -111,7 +111,7 @@ func (f *pullFn) ProcessElement(ctx context.Context, we *sdf.ManualWatermarkEsti
 		}
 		if len(messages) > 0 {
 			run.add(ctx, counterMessages, int64(len(messages)))
-			batch := &Messages{List: messages}
+			batch := &Messages{i, messages}
 			emit(eventTime(batch.least()), batch)
 		}
 		if !exhausted {

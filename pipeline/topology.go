@@ -40,8 +40,8 @@ func read(s beam.Scope, p *Plan) []beam.PCollection {
 		return []beam.PCollection{beam.ParDo(s, &pullFn{Plan: p}, beam.Impulse(s))}
 	}
 	var out []beam.PCollection
-	for i, sub := range p.Subscriptions {
-		out = append(out, readNative(s.Scope(fmt.Sprintf("Source%d", i)), p, sub))
+	for i := range p.Subscriptions {
+		out = append(out, readNative(s.Scope(fmt.Sprintf("Source%d", i)), p, i))
 	}
 	return out
 }

@@ -51,7 +51,7 @@ func newCloud(t *testing.T) *cloud {
 	if err := os.WriteFile(c.spec, []byte(strings.Replace(specYAML, "ENVIRONMENT", "sandbox", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	bq := httptest.NewServer(http.HandlerFunc(c.insertAll))
+	bq := httptest.NewServer(http.HandlerFunc(c.bigquery))
 	t.Cleanup(bq.Close)
 	bt, err := bttest.NewServer("127.0.0.1:0")
 	if err != nil {
@@ -70,6 +70,9 @@ func newCloud(t *testing.T) *cloud {
 	if err == nil {
 		defer admin.Close()
 		err = admin.CreateTableFromConf(t.Context(), &bigtable.TableConf{TableID: "aggregates", Families: map[string]bigtable.GCPolicy{tables.Family: bigtable.NoGcPolicy()}})
+	}
+	if err == nil {
+		err = admin.CreateTableFromConf(t.Context(), &bigtable.TableConf{TableID: "event-ids", Families: map[string]bigtable.GCPolicy{tables.IDFamily: bigtable.NoGcPolicy()}})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -103,10 +106,16 @@ func (c *cloud) count(call string) int {
 	return c.rows[call]
 }
 
-// insertAll is BigQuery.
-func (c *cloud) insertAll(w http.ResponseWriter, r *http.Request) {
+// bigquery takes rows, and has an empty history of generations.
+func (c *cloud) bigquery(w http.ResponseWriter, r *http.Request) {
 	var req struct{ Rows []json.RawMessage }
 	parts := strings.Split(r.URL.Path, "/")
+	if parts[len(parts)-1] == "queries" {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"kind":"bigquery#queryResponse","jobComplete":true,"totalRows":"0","schema":{"fields":[{"name":"job","type":"STRING"}]},"rows":[],
+			"jobReference":{"projectId":"kappa-demo","jobId":"generations","location":"US"}}`)
+		return
+	}
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || parts[len(parts)-1] != "insertAll" {
 		http.Error(w, "what?", http.StatusNotImplemented)
 		return

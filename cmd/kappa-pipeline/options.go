@@ -13,6 +13,7 @@ import (
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/gcp"
+	"github.com/kappa-migrate/kappa/internal/history"
 	"github.com/kappa-migrate/kappa/jobspecs"
 	"github.com/kappa-migrate/kappa/pipeline"
 )
@@ -124,7 +125,29 @@ func (o options) plan(ctx context.Context) (*pipeline.Plan, error) {
 	if o.archive != "" {
 		return plan, plan.FindArchive(ctx, o.archive)
 	}
-	return plan, plan.Streams(spec, pipeline.Dataflow(o.runner))
+	if err := plan.Streams(spec, pipeline.Dataflow(o.runner)); err != nil {
+		return nil, err
+	}
+	return plan, follow(ctx, plan, spec)
+}
+
+// follow tells a plan what came before it, by the history of generations.
+func follow(ctx context.Context, plan *pipeline.Plan, spec *jobspecs.StreamJob) error {
+	platform, err := gcp.Open(spec.Spec.Platform)
+	if err != nil {
+		return err
+	}
+	client, err := platform.BigQuery(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	log, err := history.New(client, spec.Spec.Sinks.BigQuery.Dataset).Read(ctx)
+	if err != nil {
+		return err
+	}
+	plan.Follow(log.Predecessors(), log.Replaced(spec.Metadata.Name))
+	return nil
 }
 
 // spec reads the one StreamJob of the file.

@@ -67,17 +67,18 @@ func (s IDSlice) prefix() string {
 	return fmt.Sprintf("%s#%d.%d#", s.Subscription, s.Shard, s.Shards)
 }
 
-// Overlapping is the range of row keys, its end exclusive, that holds all
-// slices that share a moment with s. It holds others as well: see Overlaps.
-func (s IDSlice) Overlapping() (from, to string) {
-	largest := SliceSizes[len(SliceSizes)-1]
-	return s.prefix() + s.Start.Truncate(largest).UTC().Format(rowWindowLayout),
-		s.prefix() + s.Start.Add(s.Size).UTC().Format(rowWindowLayout)
-}
-
-// Overlaps reports whether the two slices share a moment.
-func (s IDSlice) Overlaps(o IDSlice) bool {
-	return s.Start.Before(o.Start.Add(o.Size)) && o.Start.Before(s.Start.Add(s.Size))
+// Overlapping is ranges of row keys, each end exclusive, that hold the slices
+// which share a moment with s, and no others.
+func (s IDSlice) Overlapping() [][2]string {
+	within := s.prefix() + s.Start.UTC().Format(rowWindowLayout)
+	ranges := [][2]string{{within, s.prefix() + s.Start.Add(s.Size).UTC().Format(rowWindowLayout)}}
+	for _, size := range SliceSizes {
+		if start := s.Start.Truncate(size); start.Before(s.Start) {
+			s.Start, s.Size = start, size
+			ranges = append(ranges, [2]string{s.RowKey(), s.RowKey() + "\x00"})
+		}
+	}
+	return ranges
 }
 
 // ParseIDRowKey reads a row key.

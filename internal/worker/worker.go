@@ -23,12 +23,13 @@ type Command struct {
 const Drain = "drain"
 
 // Report is one line from the worker to the service: at least one a second
-// while the job runs, and one with Drained set as the last of a drained job.
+// while the job runs, and at the end of a drained job one with Drained set
+// before it acknowledges anything, and one after.
 type Report struct {
 	Sources  []Source         `json:"sources"`
 	Counters map[string]int64 `json:"counters"` // monotonic; names below
 	Running  bool             `json:"running"`  // the sources are being read
-	Drained  bool             `json:"drained"`  // all sinks flushed and all messages acknowledged
+	Drained  bool             `json:"drained"`  // it is a stream that has ended by a drain, and all sinks are flushed
 }
 
 // Source is the state of one subscription.

@@ -258,6 +258,9 @@ func create(t *testing.T, platform gcp.Platform, job *jobspecs.StreamJob) (*bigq
 		defer admin.Close()
 		err = admin.CreateTableFromConf(ctx, &bigtable.TableConf{TableID: "aggregates", Families: map[string]bigtable.GCPolicy{tables.Family: bigtable.NoGcPolicy()}})
 	}
+	if err == nil {
+		err = admin.CreateTableFromConf(ctx, &bigtable.TableConf{TableID: job.Spec.Sinks.Bigtable.IDs, Families: map[string]bigtable.GCPolicy{tables.IDFamily: bigtable.MaxAgePolicy(tables.IDMaxAge)}})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

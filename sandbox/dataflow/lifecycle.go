@@ -12,7 +12,7 @@ import (
 // This file holds the state machine of a job, without I/O.
 //
 //	QUEUED → PENDING → RUNNING → DRAINING → DRAINED
-//	   └────────┴──────────┴─────────┴────→ CANCELLING → CANCELLED
+//	   └────────┴──────────┴─────────┴────→ CANCELLING → CANCELLED (or DRAINED, if it had)
 //	   └────────┴──────────┴─────────┴────→ FAILED | DONE
 
 // terminal reports whether no state follows s.
@@ -77,6 +77,10 @@ type ending struct {
 // final is the terminal state of a job whose child has ended, and why.
 func final(current pb.JobState, e ending) (pb.JobState, string) {
 	switch {
+	case e.drained:
+		// Said before the first message is acknowledged: from then on the job has
+		// drained, however its process ends and whatever was asked of it.
+		return pb.JobState_JOB_STATE_DRAINED, "The job has drained."
 	case current == pb.JobState_JOB_STATE_CANCELLING:
 		return pb.JobState_JOB_STATE_CANCELLED, "Cancelled."
 	case e.code != 0 && e.code != -1:
@@ -85,8 +89,6 @@ func final(current pb.JobState, e ending) (pb.JobState, string) {
 		return pb.JobState_JOB_STATE_FAILED, "Workflow failed. The worker was killed by a signal."
 	case current != pb.JobState_JOB_STATE_DRAINING:
 		return pb.JobState_JOB_STATE_DONE, "The worker has finished."
-	case !e.drained:
-		return pb.JobState_JOB_STATE_FAILED, "Workflow failed. The worker exited without reporting that it had drained."
 	}
-	return pb.JobState_JOB_STATE_DRAINED, "The job has drained."
+	return pb.JobState_JOB_STATE_FAILED, "Workflow failed. The worker exited without reporting that it had drained."
 }

@@ -63,7 +63,8 @@ func TestFinal(t *testing.T) {
 	}{
 		{"drained", pb.JobState_JOB_STATE_DRAINING, ending{drained: true}, pb.JobState_JOB_STATE_DRAINED},
 		{"exit without the report", pb.JobState_JOB_STATE_DRAINING, ending{}, pb.JobState_JOB_STATE_FAILED},
-		{"report but a bad exit", pb.JobState_JOB_STATE_DRAINING, ending{code: 1, drained: true}, pb.JobState_JOB_STATE_FAILED},
+		{"died once it had drained", pb.JobState_JOB_STATE_DRAINING, ending{code: -1, drained: true}, pb.JobState_JOB_STATE_DRAINED},
+		{"cancelled once it had drained", pb.JobState_JOB_STATE_CANCELLING, ending{code: -1, drained: true}, pb.JobState_JOB_STATE_DRAINED},
 		{"killed while draining", pb.JobState_JOB_STATE_DRAINING, ending{code: -1}, pb.JobState_JOB_STATE_FAILED},
 		{"killed", pb.JobState_JOB_STATE_RUNNING, ending{code: -1}, pb.JobState_JOB_STATE_FAILED},
 		{"bad exit before it ran", pb.JobState_JOB_STATE_PENDING, ending{code: 2}, pb.JobState_JOB_STATE_FAILED},

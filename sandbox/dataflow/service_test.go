@@ -152,8 +152,10 @@ func TestEndings(t *testing.T) {
 		}, want: pb.JobState_JOB_STATE_FAILED, message: "killed by a signal"},
 		{name: "drain without the report", behaviour: dataflowtest.Behaviour{NoDrained: true}, act: drainIt,
 			want: pb.JobState_JOB_STATE_FAILED, message: "without reporting"},
-		{name: "drain with a bad exit", behaviour: dataflowtest.Behaviour{DrainExit: 1}, act: drainIt,
+		{name: "drain with a bad exit", behaviour: dataflowtest.Behaviour{NoDrained: true, DrainExit: 1}, act: drainIt,
 			want: pb.JobState_JOB_STATE_FAILED, message: "exited with code 1"},
+		{name: "bad exit once it had drained", behaviour: dataflowtest.Behaviour{DrainExit: 1}, act: drainIt,
+			want: pb.JobState_JOB_STATE_DRAINED, message: "has drained"},
 		{name: "cancel", act: func(h harness, id string) {
 			if _, err := h.request(id, pb.JobState_JOB_STATE_CANCELLED); err != nil {
 				h.Fatal(err)
