@@ -201,6 +201,7 @@ type platform struct {
 	offset int
 
 	replaced []tables.Span   // by backfills
+	ids      IDStore         // of the jobs; nil: the sinks
 	ctx      context.Context // of the jobs
 	interval time.Duration   // of the jobs' readers; 0: the default
 }
@@ -286,10 +287,14 @@ func (p *platform) start(s *jobspecs.StreamJob, job string, generation int64, si
 	if p.interval > 0 {
 		plan.Interval = p.interval
 	}
+	ids := p.ids
+	if ids == nil {
+		ids = sinks
+	}
 	r := &run{t: p.t, drain: make(chan struct{}), done: make(chan error, 1)}
 	go func() {
 		r.done <- Run(p.ctx, Config{Plan: plan, Runner: Prism, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-			Rows: sinks, Cells: sinks, IDs: sinks, Subscriber: p.client.SubscriptionAdminClient, Drain: r.drain,
+			Rows: sinks, Cells: sinks, IDs: ids, Subscriber: p.client.SubscriptionAdminClient, Drain: r.drain,
 			Report: func(rep worker.Report) { r.mu.Lock(); r.report = rep; r.mu.Unlock() }})
 	}()
 	return r
