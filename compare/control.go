@@ -65,10 +65,23 @@ func readGeneration(row row) (g tables.Generation, err error) {
 	if g.State, err = get[string](row, "state"); err != nil {
 		return g, err
 	}
+	if g.Group, err = get[string](row, "job_group"); err != nil {
+		return g, err
+	}
+	if g.RecordedAt, err = get[time.Time](row, "recorded_at"); err != nil {
+		return g, err
+	}
 	supersedes, err := row.text("supersedes")
+	if err != nil {
+		return g, err
+	}
 	if supersedes != nil {
 		g.Supersedes = bigquery.NullString{StringVal: *supersedes, Valid: true}
 	}
+	if g.WindowFrom, err = row.time("window_from"); err != nil {
+		return g, err
+	}
+	g.WindowTo, err = row.time("window_to")
 	return g, err
 }
 
@@ -85,12 +98,7 @@ func readWatermark(row row) (m tables.Watermark, err error) {
 	if m.ObservedAt, err = get[time.Time](row, "observed_at"); err != nil {
 		return m, err
 	}
-	v, err := row.value("watermark")
-	if err != nil || v == nil {
-		return m, err
-	}
-	t, err := get[time.Time](row, "watermark")
-	m.Watermark = bigquery.NullTimestamp{Timestamp: t.UTC(), Valid: true}
+	m.Watermark, err = row.time("watermark")
 	return m, err
 }
 

@@ -9,15 +9,19 @@
 //  2. control: the small tables generations, watermarks and batch_loads say
 //     which writers count and which windows are settled (rule C4);
 //  3. reconcile: one query job reads each needed column of both sides once
-//     (rule C1), classes every key, and returns totals, windows, segments,
-//     writers and the keys that are not exact;
+//     (rule C1), leaves out the rows that do not count by their writer's
+//     standing (internal/tables), classes every key, and returns totals,
+//     windows, segments, writers and the keys that are not exact;
 //  4. evidence: for those keys alone the raw events are read, in bounded
 //     batches; a pure function attributes causes (rule C5);
 //  5. verdict: GO, HOLD or NO DATA, from the spec's gate (rule C3).
 //
 // # Invariants
 //
-//   - C1: see reconcileSQL; the test TestReconcileReadsEachTableOnce holds it.
+//   - P2: which rows of the stream side count is decided by tables.Standings
+//     alone; standing.go turns that into a predicate on writer and window. Raw
+//     events are evidence by the same standings.
+//   - C1: see queries.reconcile; the test TestReconcileReadsEachTableOnce holds it.
 //   - C2: values are INT64 in BigQuery and big.Int or text here; no float is
 //     involved in a class, a total or the verdict. INT64 overflow in BigQuery
 //     fails the run.

@@ -12,6 +12,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
 // evidenceBatch is the most keys of one evidence query: some 1 MB of
@@ -21,7 +22,7 @@ const evidenceBatch = 10_000
 // explain attributes a cause to every difference (rule C5), reading raw events
 // for those keys alone, window by window, in bounded batches. Once the byte cap
 // is reached the rest stays unexplained, and unexamined says how many those are.
-func (r *runner) explain(ctx context.Context, q queries, writers []Writer, diffs []difference, progress func(done, total int64)) (unexamined int64, bytes int64, err error) {
+func (r *runner) explain(ctx context.Context, q queries, standings []tables.Standing, diffs []difference, progress func(done, total int64)) (unexamined int64, bytes int64, err error) {
 	var open []*difference
 	for i := range diffs {
 		d := &diffs[i]
@@ -37,7 +38,7 @@ func (r *runner) explain(ctx context.Context, q queries, writers []Writer, diffs
 	limit := int64(q.spec.Evidence.MaxBytesBilled)
 	for batch := range slices.Chunk(open, evidenceBatch) {
 		progress(total-int64(len(open)), total)
-		qry := q.evidenceQuery(batch, writers)
+		qry := q.evidenceQuery(batch, standings)
 		estimated, _, err := r.estimate(ctx, qry)
 		if err != nil {
 			return 0, bytes, err
@@ -82,15 +83,17 @@ func overBudget(err error) bool {
 	return errors.As(err, &e) && e.Code == exit.Usage
 }
 
-func (q queries) evidenceQuery(batch []*difference, writers []Writer) query {
+func (q queries) evidenceQuery(batch []*difference, standings []tables.Standing) query {
 	starts := make([]time.Time, len(batch))
 	for i, d := range batch {
 		starts[i] = d.window
 	}
 	size := q.spec.Window.D()
+	within := Range{slices.MinFunc(starts, time.Time.Compare), slices.MaxFunc(starts, time.Time.Compare).Add(size)}
+	counting := countingRows(standings, within)
 	params := []bigquery.QueryParameter{
-		{Name: "from", Value: slices.MinFunc(starts, time.Time.Compare)},
-		{Name: "to", Value: slices.MaxFunc(starts, time.Time.Compare).Add(size)},
+		{Name: "from", Value: within.From},
+		{Name: "to", Value: within.To},
 		{Name: "size", Value: size.Microseconds()},
 		{Name: "cutoff", Value: q.spec.Batch.Cutoff.D().Microseconds()},
 		{Name: "windows", Value: starts},
@@ -100,10 +103,11 @@ func (q queries) evidenceQuery(batch []*difference, writers []Writer) query {
 		params = append(params, bigquery.QueryParameter{Name: fmt.Sprintf("key%d", k), Value: keys},
 			bigquery.QueryParameter{Name: fmt.Sprintf("null%d", k), Value: nulls})
 	}
+	params = append(params, counting.params()...)
 	if q.spec.Evidence.Late != "" {
-		params = append(params, bigquery.QueryParameter{Name: "writers", Value: countingWriters(writers)})
+		params = append(params, bigquery.QueryParameter{Name: "late_writers", Value: anywhere(standings)})
 	}
-	return query{purpose: "evidence", sql: q.evidence(), params: params}
+	return query{purpose: "evidence", sql: q.evidence(counting), params: params}
 }
 
 // keyArrays returns a key column of all keys as a typed array, and which of

@@ -49,7 +49,7 @@ func PlanRun(ctx context.Context, cfg Config) (*Plan, error) {
 	plan := &Plan{Version: ResultVersion, Comparison: res.Comparison, SpecHash: res.SpecHash, Scope: res.Scope,
 		Bytes: res.Cost.Estimated, Accuracy: res.Cost.Accuracy, Limit: int64(q.spec.Limits.MaxBytesBilled),
 		Stream: res.Stream.Jobs, Writers: res.Stream.Generations}
-	reconcile := PlanQuery{Purpose: "reconcile", SQL: q.reconcile(max(1, len(res.Scope.Settled))), Parameters: []Parameter{}}
+	reconcile := PlanQuery{Purpose: "reconcile", SQL: q.reconcile(max(1, len(res.Scope.Settled)), p.counting), Parameters: []Parameter{}}
 	for _, v := range p.query.params {
 		text := fmt.Sprint(v.Value)
 		if t, ok := v.Value.(time.Time); ok {
@@ -64,8 +64,9 @@ func PlanRun(ctx context.Context, cfg Config) (*Plan, error) {
 		reconcile,
 	}
 	if q.spec.Evidence.Raw != "" {
-		evidence := PlanQuery{Purpose: "evidence", SQL: q.evidence(), Parameters: []Parameter{}}
-		for _, v := range q.evidenceQuery([]*difference{{keys: make([]bigquery.Value, len(q.spec.Keys))}}, p.writers).params {
+		query := q.evidenceQuery([]*difference{{keys: make([]bigquery.Value, len(q.spec.Keys)), window: wholeRange(res.Scope.Settled).From}}, p.standings)
+		evidence := PlanQuery{Purpose: "evidence", SQL: query.sql, Parameters: []Parameter{}}
+		for _, v := range query.params {
 			evidence.Parameters = append(evidence.Parameters, Parameter{Name: v.Name})
 		}
 		plan.Queries = append(plan.Queries, evidence)

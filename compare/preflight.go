@@ -48,9 +48,9 @@ func (q queries) needs() []need {
 		{q.spec.Batch.Table, "batch.table", "window_start", metrics(keyed("window_start"))},
 		{q.spec.Stream.Table, "stream.table", "window_start", stream},
 	}
-	raw := func(further ...string) map[string]bigquery.FieldType {
-		cols := keyed("event_time", append(further, "event_id", "message_id", "position")...)
-		cols["source_time"] = bigquery.TimestampFieldType
+	raw := func() map[string]bigquery.FieldType {
+		cols := keyed("event_time", "event_id", "message_id", "position", "job")
+		cols["source_time"], cols["generation"] = bigquery.TimestampFieldType, bigquery.IntegerFieldType
 		for _, m := range q.spec.Metrics {
 			if m.Field != "" {
 				cols[m.Field] = bigquery.IntegerFieldType
@@ -61,13 +61,15 @@ func (q queries) needs() []need {
 	if t := q.spec.Evidence.Raw; t != "" {
 		all = append(all, need{t, "evidence.raw", "event_time", raw()})
 		if t := q.spec.Evidence.Late; t != "" {
-			late := raw("job")
-			late["generation"] = bigquery.IntegerFieldType
-			all = append(all, need{t, "evidence.late", "event_time", late})
+			all = append(all, need{t, "evidence.late", "event_time", raw()})
 		}
 	}
-	for _, t := range []string{tables.Generations, tables.Watermarks, tables.BatchLoads} {
-		all = append(all, need{table: t, role: "control table"})
+	for _, t := range []tables.Table{tables.GenerationsTable(), tables.WatermarksTable(), tables.BatchLoadsTable()} {
+		n := need{table: t.Name, role: "control table", columns: map[string]bigquery.FieldType{}}
+		for _, f := range t.Schema {
+			n.columns[f.Name] = f.Type
+		}
+		all = append(all, n)
 	}
 	return all
 }

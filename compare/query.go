@@ -232,6 +232,16 @@ func (r row) text(name string) (*string, error) {
 	return &s, err
 }
 
+// time reads a TIMESTAMP that may be NULL.
+func (r row) time(name string) (bigquery.NullTimestamp, error) {
+	v, err := r.value(name)
+	if err != nil || v == nil {
+		return bigquery.NullTimestamp{}, err
+	}
+	t, err := get[time.Time](r, name)
+	return bigquery.NullTimestamp{Timestamp: t.UTC(), Valid: true}, err
+}
+
 var notLabel = regexp.MustCompile(`[^a-z0-9_-]`)
 
 // labelValue makes a valid label of s: lower-case letters, digits, - and _, at

@@ -34,7 +34,7 @@ type difference struct {
 // the result.
 type reconciled struct {
 	differences []difference
-	ignored     map[string]int64 // rows by writer that does not count
+	ignored     map[string]int64 // rows that do not count, by writer
 	bytes       int64            // of the columns and rows that were needed, per table at least the billing minimum
 	conflicts   int64
 }
@@ -42,30 +42,20 @@ type reconciled struct {
 // billingMinimum is what BigQuery bills at least per table that a query reads.
 const billingMinimum = 10 << 20
 
-func (q queries) reconcileQuery(spans []Range, writers []Writer) query {
+func (q queries) reconcileQuery(spans []Range, counting rowsThatCount) query {
 	params := []bigquery.QueryParameter{
 		{Name: "from", Value: spans[0].From},
 		{Name: "to", Value: spans[len(spans)-1].To},
-		{Name: "writers", Value: countingWriters(writers)},
 	}
+	params = append(params, counting.params()...)
 	if len(spans) > 1 {
 		for i, s := range spans {
 			params = append(params, bigquery.QueryParameter{Name: fmt.Sprintf("from%d", i), Value: s.From},
 				bigquery.QueryParameter{Name: fmt.Sprintf("to%d", i), Value: s.To})
 		}
 	}
-	return query{purpose: "reconcile", sql: q.reconcile(len(spans)), params: params,
+	return query{purpose: "reconcile", sql: q.reconcile(len(spans), counting), params: params,
 		maxBytes: int64(q.spec.Limits.MaxBytesBilled)}
-}
-
-func countingWriters(writers []Writer) []string {
-	names := []string{} // not nil: an empty array is a value, NULL would make every comparison NULL
-	for _, w := range writers {
-		if w.Counts {
-			names = append(names, writerName(w.Job, w.Generation))
-		}
-	}
-	return names
 }
 
 // checkEstimate refuses a query that would cost more than the spec allows.

@@ -14,7 +14,7 @@ var reportTemplate string
 
 var reportHTML = template.Must(template.New("report").Funcs(template.FuncMap{
 	"count": count, "countOf": countOf, "digits": digits, "signed": signed, "total": total, "bytes": bytesText,
-	"stamp": stamp, "orNull": orNull, "absent": absent, "writer": writerName, "join": strings.Join,
+	"stamp": stamp, "orNull": orNull, "absent": absent, "writer": writerName, "where": Writer.where, "join": strings.Join,
 	"percent": func(r Ratio) string { return r.Percent(2) },
 	"share":   share,
 	"leftOut": LeftOut.text,

@@ -25,7 +25,7 @@ func text(s string) *string { return &s }
 // fixture is a result like that of the flights week, with texts in it that
 // must be escaped.
 func fixture() *Result {
-	watermark, seen := hours(170), hours(171)
+	watermark, seen, replaced := hours(170), hours(171), span(40, 42)
 	covered, loaded := hours(168), hours(172)
 	r := &Result{
 		Version: ResultVersion, Comparison: "flights", Description: "May the hourly flights per origin <airport> be served from the stream?",
@@ -36,8 +36,12 @@ func fixture() *Result {
 			LeftOut: []LeftOut{{LeftOutStreamOpen, "the stream's watermark, 2001-01-15T02:00:00Z, is not past their end by 2h", 4, []Range{span(168, 172)}}}},
 		Batch: BatchFreshness{Loads: 43, CoveredTo: &covered, LastLoaded: &loaded, Rows: 16372},
 		Stream: StreamFreshness{SettledTo: &watermark, Rows: 18000, Copies: 3,
-			Jobs:        []JobState{{Job: "flights-0", Generation: 2, Watermark: &watermark, ObservedAt: &seen}, {Job: "flights-1", Generation: 1, AtMaximum: true, ObservedAt: &seen}},
-			Generations: []Writer{{"flights-0", 1, "stream", "void", false, "void", 120}, {"flights-0", 2, "stream", "open", true, "", 0}, {"flights-1", 1, "stream", "drained", true, "", 0}}},
+			Jobs: []JobState{{Job: "flights-0", Generation: 2, Watermark: &watermark, ObservedAt: &seen}, {Job: "flights-1", Generation: 1, AtMaximum: true, ObservedAt: &seen}},
+			Generations: []Writer{
+				{Job: "fill", Generation: 1, Kind: "backfill", State: "drained", Counts: true, Within: &replaced},
+				{Job: "flights-0", Generation: 1, Kind: "stream", State: "void", Reason: "void", Ignored: 120},
+				{Job: "flights-0", Generation: 2, Kind: "stream", State: "open", Counts: true, Except: []ReplacedRange{{replaced, "fill@1"}}, Ignored: 7},
+				{Job: "flights-1", Generation: 1, Kind: "stream", State: "drained", Counts: true, Except: []ReplacedRange{{replaced, "fill@1"}}}}},
 		Warnings: []string{"3 rows of ghost@1 do not count: the writer is not in the generations table"},
 		Cost: Cost{Estimated: 1_700_000, Accuracy: "PRECISE", Processed: 1_700_000, Billed: 20 << 20, LowerBound: 20 << 20, Evidence: 9_000_000,
 			Jobs: []QueryJob{{"reconcile", "job_abc", 1_700_000, 20 << 20}, {"evidence", "job_def", 9_000_000, 20 << 20}}},

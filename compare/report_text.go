@@ -274,8 +274,12 @@ func (t *textReport) freshness(r *Result) {
 		t.line("", "  stream  %s: %s%s", writerName(plain(j.Job), j.Generation), plain(state), at)
 	}
 	for _, g := range r.Stream.Generations {
-		if !g.Counts {
-			t.line(yellow, "  %s does not count (%s): %s left out", writerName(plain(g.Job), g.Generation), plain(g.Reason), countOf(g.Ignored, "row"))
+		name := writerName(plain(g.Job), g.Generation)
+		switch {
+		case !g.Counts:
+			t.line(yellow, "  %s does not count (%s): %s left out", name, plain(g.Reason), countOf(g.Ignored, "row"))
+		case g.Within != nil || g.Ignored > 0:
+			t.line(yellow, "  %s: %s left out, counts %s", name, countOf(g.Ignored, "row"), g.where())
 		}
 	}
 }

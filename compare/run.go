@@ -19,13 +19,14 @@ import (
 
 // prepared is a run up to the point where the reconciliation would start.
 type prepared struct {
-	cfg     Config
-	queries queries
-	runner  *runner
-	writers []Writer
-	stream  streamState
-	result  *Result
-	query   query // the reconciliation; only if a window is settled
+	cfg       Config
+	queries   queries
+	runner    *runner
+	standings []tables.Standing // of all writers
+	counting  rowsThatCount     // in the settled windows
+	stream    streamState
+	result    *Result
+	query     query // the reconciliation; only if a window is settled
 }
 
 // Run reconciles both sides and returns the result. A verdict is no error: an
@@ -90,7 +91,7 @@ func prepare(ctx context.Context, cfg Config) (*prepared, error) {
 	if p.result.Scope.Windows == 0 {
 		return p, nil
 	}
-	p.query = q.reconcileQuery(p.result.Scope.Settled, p.writers)
+	p.query = q.reconcileQuery(p.result.Scope.Settled, p.counting)
 	cfg.Progress(Progress{Phase: "estimate", Message: "dry run"})
 	cost := &p.result.Cost
 	if cost.Estimated, cost.Accuracy, err = p.runner.estimate(ctx, p.query); err != nil {
@@ -150,7 +151,7 @@ func specHash(c *jobspecs.Comparison) (string, error) {
 // scope decides what is compared (rule C4) and writes it into the result.
 func (p *prepared) scope(c control) error {
 	spec, res := p.queries.spec, p.result
-	p.writers = decideWriters(c.generations)
+	p.standings = tables.Standings(c.generations)
 	p.stream = decideStream(spec.Stream.Job, c.generations, c.watermarks)
 	r := c.defaultRange(p.cfg.Range)
 	res.Scope.Range, res.Scope.Default = r, p.cfg.Range.From.IsZero() || p.cfg.Range.To.IsZero()
@@ -159,6 +160,10 @@ func (p *prepared) scope(c control) error {
 	if len(settled) > maxSpans {
 		return exit.Usagef("the settled windows are %d separate spans of time, one run takes %d", len(settled), maxSpans).
 			WithHint("compare a smaller range with --from and --to")
+	}
+	p.counting = countingRows(p.standings, wholeRange(settled))
+	if err := p.counting.check(); err != nil {
+		return err
 	}
 	res.Scope.Settled = append(res.Scope.Settled, settled...)
 	res.Scope.LeftOut = append(res.Scope.LeftOut, left...)
@@ -178,20 +183,20 @@ func (p *prepared) scope(c control) error {
 	return nil
 }
 
-// ownWriters are the writers of the compared group; others are added when
-// their rows are met.
+// ownWriters are the writers of the compared group, its backfills included;
+// others are added when their rows are met.
 func (p *prepared) ownWriters() []Writer {
-	own := []Writer{}
 	jobs := map[string]bool{}
 	for _, j := range p.stream.jobs {
 		jobs[j.Job] = true
 	}
-	for _, w := range p.writers {
-		if jobs[w.Job] {
-			own = append(own, w)
+	own := []tables.Standing{}
+	for _, s := range p.standings {
+		if jobs[s.Job] || s.Group == p.queries.spec.Stream.Job {
+			own = append(own, s)
 		}
 	}
-	return own
+	return writersOf(own)
 }
 
 // reconcile runs the query over both sides, then looks for causes.
@@ -203,7 +208,7 @@ func (p *prepared) reconcile(ctx context.Context) error {
 		return err
 	}
 	p.noteIgnored(got)
-	unexamined, bytes, err := p.runner.explain(ctx, q, p.writers, got.differences, func(done, total int64) {
+	unexamined, bytes, err := p.runner.explain(ctx, q, p.standings, got.differences, func(done, total int64) {
 		p.cfg.Progress(Progress{Phase: "evidence", Message: "looking for causes", Done: done, Total: total})
 	})
 	if err != nil {
@@ -219,14 +224,14 @@ func (p *prepared) reconcile(ctx context.Context) error {
 
 // noteIgnored adds the rows that do not count to their writers.
 func (p *prepared) noteIgnored(got reconciled) {
-	list := &p.result.Stream.Generations
+	list, all := &p.result.Stream.Generations, writersOf(p.standings)
 	for _, name := range sortedKeys(got.ignored) {
 		same := func(w Writer) bool { return writerName(w.Job, w.Generation) == name }
 		i := slices.IndexFunc(*list, same)
 		if i < 0 {
 			w := unlisted(name)
-			if j := slices.IndexFunc(p.writers, same); j >= 0 {
-				w = p.writers[j]
+			if j := slices.IndexFunc(all, same); j >= 0 {
+				w = all[j]
 			}
 			*list, i = append(*list, w), len(*list)
 		}

@@ -159,7 +159,7 @@ func TestScenarios(t *testing.T) {
 				w.generation("flights-1", 1, "stream", "void", "") // the newest row holds
 				w.generation("flights-1", 2, "stream", "drained", "flights-1@1")
 				w.generation("flights-2", 1, "stream", "drained", "")
-				w.generation("fill", 1, "backfill", "drained", "flights-2@1")
+				w.generation("instead", 1, "stream", "drained", "flights-2@1")
 				w.watermark("flights-1", 2, time.Time{}, true)
 				w.both("ORD", 0, 2)
 				w.pane("flights-1@1", 0, "ORD", 0, 9, 9, 9)
@@ -168,7 +168,7 @@ func TestScenarios(t *testing.T) {
 				w.pane("ghost@1", 0, "LAX", 0, 9, 9, 9) // a key of its own, that is no key
 				w.batch("ATL", 1, 3, 0, 0)
 				w.pane("flights-1@2", 0, "ATL", 1, 1, 0, 0) // two writers of one key add up
-				w.pane("fill@1", 0, "ATL", 1, 2, 0, 0)
+				w.pane("instead@1", 0, "ATL", 1, 2, 0, 0)
 			},
 			want: outcome{NoData, Counts{}, none, 0}, // flights-2 has published no watermark
 			check: func(t *testing.T, r *Result) {
@@ -182,7 +182,8 @@ func TestScenarios(t *testing.T) {
 			build: func(w *world) {
 				w.generation("old-0", 1, "stream", "void", "")
 				w.generation("old-1", 1, "stream", "drained", "")
-				w.generation("fill", 1, "backfill", "drained", "old-1@1")
+				w.generation("instead", 1, "stream", "drained", "old-1@1")
+				w.generation("fill", 1, "backfill", "drained", "") // of no windows
 				w.both("ORD", 0, 2)
 				w.pane("old-0@1", 0, "ORD", 0, 9, 9, 9)
 				w.pane("old-1@1", 0, "ORD", 0, 9, 9, 9)
@@ -190,6 +191,7 @@ func TestScenarios(t *testing.T) {
 				w.pane("ghost@1", 0, "LAX", 0, 9, 9, 9)
 				w.batch("ATL", 1, 3, 0, 0)
 				w.pane("flights-0@1", 0, "ATL", 1, 1, 0, 0)
+				w.pane("instead@1", 0, "ATL", 1, 2, 0, 0)
 				w.pane("fill@1", 0, "ATL", 1, 2, 0, 0)
 			},
 			want: outcome{Go, Counts{Total: 2, Exact: 2}, none, 8},
@@ -200,7 +202,7 @@ func TestScenarios(t *testing.T) {
 						ignored[writerName(g.Job, g.Generation)+" "+g.Reason] = g.Ignored
 					}
 				}
-				want := map[string]int64{"old-0@1 void": 1, "old-1@1 superseded by fill@1": 1, "ghost@1 not in the generations table": 2}
+				want := map[string]int64{"old-0@1 void": 1, "old-1@1 superseded by instead@1": 1, "fill@1 backfill without a span of windows": 1, "ghost@1 not in the generations table": 2}
 				if diff := cmp.Diff(want, ignored); diff != "" {
 					t.Errorf("ignored (-want +got):\n%s", diff)
 				}

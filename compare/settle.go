@@ -10,55 +10,9 @@ import (
 	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
-// This file decides, without I/O, which writers count and which windows are
-// settled (rules P2 and C4).
+// This file decides, without I/O, which windows are settled (rule C4).
 
 func writerName(job string, generation int64) string { return fmt.Sprintf("%s@%d", job, generation) }
-
-// decideWriters says of every writer whether its rows count, from the newest
-// row of each in the generations table (invariant P2). What is not known to
-// count does not:
-//
-//   - open and drained count; void and cancelled (a job that died without a
-//     drain, rule P5) and states of a later version do not;
-//   - a backfill counts once it is drained: half of one is no replacement;
-//   - a writer that a counting one supersedes does not count.
-func decideWriters(gens []tables.Generation) []Writer {
-	writers := make([]Writer, len(gens))
-	superseded := map[string]string{}
-	for i, g := range gens {
-		w := Writer{Job: g.Job, Generation: g.Generation, Kind: g.Kind, State: g.State}
-		switch {
-		case g.State == tables.StateVoid:
-			w.Reason = "void"
-		case g.State == tables.StateCancelled:
-			w.Reason = "cancelled without a drain"
-		case g.State != tables.StateOpen && g.State != tables.StateDrained:
-			w.Reason = fmt.Sprintf("state %q is not known to this version", g.State)
-		case g.Kind == tables.WriterBackfill && g.State == tables.StateOpen:
-			w.Reason = "backfill not yet complete"
-		default:
-			w.Counts = true
-			if g.Supersedes.Valid {
-				superseded[g.Supersedes.StringVal] = writerName(g.Job, g.Generation)
-			}
-		}
-		writers[i] = w
-	}
-	for i := range writers {
-		w := &writers[i]
-		if by, ok := superseded[writerName(w.Job, w.Generation)]; ok && w.Counts {
-			w.Counts, w.Reason = false, "superseded by "+by
-		}
-	}
-	slices.SortFunc(writers, func(a, b Writer) int {
-		if c := strings.Compare(a.Job, b.Job); c != 0 {
-			return c
-		}
-		return int(a.Generation - b.Generation)
-	})
-	return writers
-}
 
 // streamState is how far the stream side is settled.
 type streamState struct {
@@ -73,13 +27,15 @@ var jobNumber = regexp.MustCompile(`^-[0-9]+$`)
 
 // decideStream says how far the jobs of a group have come. The jobs are those
 // that have published a watermark for the group and the stream writers that
-// are named after it. What counts for a job is the watermark of its newest
-// generation: while that one is void nothing is settled, for what it read is
-// still to be read again.
+// are named after it; backfills are none, for no window waits for one. What
+// counts for a job is the watermark of its newest generation: while that one is
+// void nothing is settled, for what it read is still to be read again.
 func decideStream(group string, gens []tables.Generation, marks []tables.Watermark) streamState {
 	newest := map[string]tables.Generation{}
 	jobs := map[string]bool{}
+	backfills := map[string]bool{} // by writer
 	for _, g := range gens {
+		backfills[writerName(g.Job, g.Generation)] = g.Kind == tables.WriterBackfill
 		tail, named := strings.CutPrefix(g.Job, group)
 		if named && jobNumber.MatchString(tail) && g.Kind == tables.WriterStream {
 			jobs[g.Job] = true
@@ -90,8 +46,11 @@ func decideStream(group string, gens []tables.Generation, marks []tables.Waterma
 	}
 	observed := map[string]tables.Watermark{}
 	for _, m := range marks {
-		jobs[m.Job] = true
 		name := writerName(m.Job, m.Generation)
+		if backfills[name] {
+			continue
+		}
+		jobs[m.Job] = true
 		if old, ok := observed[name]; !ok || m.ObservedAt.After(old.ObservedAt) {
 			observed[name] = m
 		}
@@ -203,19 +162,8 @@ func coverage(loads []tables.BatchLoad, size time.Duration) []Range {
 	for _, l := range loads {
 		spans = append(spans, Range{l.RangeStart.UTC(), l.RangeEnd.UTC()})
 	}
-	slices.SortFunc(spans, func(a, b Range) int { return a.From.Compare(b.From) })
-	var merged []Range
-	for _, s := range spans {
-		if n := len(merged); n > 0 && !s.From.After(merged[n-1].To) {
-			if s.To.After(merged[n-1].To) {
-				merged[n-1].To = s.To
-			}
-			continue
-		}
-		merged = append(merged, s)
-	}
 	var out []Range
-	for _, s := range merged {
+	for _, s := range union(spans) {
 		s.From, s.To = ceil(s.From, size), floor(s.To, size)
 		if s.From.Before(s.To) {
 			out = append(out, s)

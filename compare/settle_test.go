@@ -30,51 +30,6 @@ func mark(job string, n int64, at time.Time, maximum bool) tables.Watermark {
 		Watermark: bigquery.NullTimestamp{Timestamp: at, Valid: !at.IsZero()}}
 }
 
-func TestDecideWriters(t *testing.T) {
-	tests := []struct {
-		name   string
-		gens   []tables.Generation
-		counts []string
-		reason map[string]string
-	}{
-		{"open and drained count", []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), gen("flights-0", 2, "stream", "open", "")},
-			[]string{"flights-0@1", "flights-0@2"}, nil},
-		{"void and cancelled do not", []tables.Generation{gen("a", 1, "stream", "void", ""), gen("b", 1, "stream", "cancelled", "")}, nil,
-			map[string]string{"a@1": "void", "b@1": "cancelled without a drain"}},
-		{"a state of the future does not", []tables.Generation{gen("a", 1, "stream", "paused", "")}, nil, map[string]string{"a@1": `state "paused" is not known to this version`}},
-		{"a drained backfill replaces", []tables.Generation{gen("a", 1, "stream", "drained", ""), gen("fill", 1, "backfill", "drained", "a@1")},
-			[]string{"fill@1"}, map[string]string{"a@1": "superseded by fill@1"}},
-		{"an open backfill does not", []tables.Generation{gen("a", 1, "stream", "drained", ""), gen("fill", 1, "backfill", "open", "a@1")},
-			[]string{"a@1"}, map[string]string{"fill@1": "backfill not yet complete"}},
-		{"a void writer supersedes nothing", []tables.Generation{gen("a", 1, "stream", "drained", ""), gen("fill", 1, "backfill", "void", "a@1")},
-			[]string{"a@1"}, map[string]string{"fill@1": "void"}},
-		{"a chain leaves the last", []tables.Generation{gen("a", 1, "stream", "drained", ""), gen("a", 2, "stream", "drained", "a@1"), gen("a", 3, "stream", "drained", "a@2")},
-			[]string{"a@3"}, map[string]string{"a@1": "superseded by a@2", "a@2": "superseded by a@3"}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var counts []string
-			reasons := map[string]string{}
-			for _, w := range decideWriters(tt.gens) {
-				if w.Counts {
-					counts = append(counts, writerName(w.Job, w.Generation))
-				} else {
-					reasons[writerName(w.Job, w.Generation)] = w.Reason
-				}
-			}
-			if diff := cmp.Diff(tt.counts, counts); diff != "" {
-				t.Errorf("writers that count (-want +got):\n%s", diff)
-			}
-			if tt.reason == nil {
-				tt.reason = map[string]string{}
-			}
-			if diff := cmp.Diff(tt.reason, reasons); diff != "" {
-				t.Errorf("reasons (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestDecideStream(t *testing.T) {
 	open := func(job string, n int64) tables.Generation { return gen(job, n, "stream", "open", "") }
 	tests := []struct {
@@ -109,6 +64,8 @@ func TestDecideStream(t *testing.T) {
 		{name: "a watermark of an unlisted job", marks: []tables.Watermark{mark("flights-0", 1, hours(1), false)}, problem: "job flights-0: it is not in the generations table"},
 		{name: "a backfill is no job of the group", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), gen("flights-9", 1, "backfill", "open", "")},
 			marks: []tables.Watermark{mark("flights-0", 1, hours(9), true)}, settled: true},
+		{name: "nor is one that published a watermark", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), gen("fill", 1, "backfill", "open", "")},
+			marks: []tables.Watermark{mark("flights-0", 1, hours(9), true), mark("fill", 1, hours(1), false)}, settled: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,12 +21,12 @@ const (
 const (
 	levelTotal   = "total"
 	levelWindow  = "window"
-	levelWriter  = "writer" // rows of a writer that does not count
+	levelWriter  = "writer" // rows of a writer that do not count
 	levelKey     = "key"    // a key that is not exact
 	levelSegment = "segment"
 )
 
-const classIgnored = "ignored" // rows of writers that do not count; never in a result
+const classIgnored = "ignored" // rows that do not count, by their writer's standing; never in a result
 
 // queries builds the SQL of one comparison. Key columns are aliased k0…,
 // metrics m0…, so that names of the user never clash with ours.
@@ -79,7 +79,7 @@ func (q queries) table(name string) table {
 
 // generations returns the newest row of every writer.
 func (q queries) generations() string {
-	return fmt.Sprintf(`SELECT job, generation, kind, state, supersedes, recorded_at, seq
+	return fmt.Sprintf(`SELECT job, generation, kind, state, supersedes, recorded_at, seq, job_group, window_from, window_to
 FROM %s
 WHERE TRUE
 QUALIFY ROW_NUMBER() OVER (PARTITION BY job, generation ORDER BY recorded_at DESC, seq DESC) = 1
@@ -111,11 +111,11 @@ ORDER BY range_start, range_end`, q.table(tables.BatchLoads))
 // read twice.
 //
 // Parameters: @from, @to TIMESTAMP; with several settled spans also @from0,
-// @to0…; @writers ARRAY<STRING>, the writers that count, as JOB@GENERATION.
-func (q queries) reconcile(spans int) string {
+// @to0…; those of rowsThatCount.
+func (q queries) reconcile(spans int, counting rowsThatCount) string {
 	var b strings.Builder
 	b.WriteString("WITH\n")
-	q.streamRows(&b, spans)
+	q.streamRows(&b, spans, counting)
 	q.sides(&b, spans)
 	q.keyed(&b)
 	q.classed(&b)
@@ -178,14 +178,15 @@ func (q queries) rowSize(writer bool) string {
 }
 
 // streamRows keeps one row per key, window, writer and pane (invariant P1): the
-// sink may write a row twice. Copies that differ are a conflict.
-func (q queries) streamRows(b *strings.Builder, spans int) {
+// sink may write a row twice. Copies that differ are a conflict. A row that
+// does not count has its writer in the column ignored (invariant P2).
+func (q queries) streamRows(b *strings.Builder, spans int, counting rowsThatCount) {
 	b.WriteString("panes AS (\n  SELECT\n")
 	for i, k := range q.spec.Keys {
 		fmt.Fprintf(b, "    %s AS k%d,\n", column(k.Name), i)
 	}
 	b.WriteString("    window_start AS w, pane,\n")
-	b.WriteString("    IF(CONCAT(job, '@', CAST(generation AS STRING)) IN UNNEST(@writers), NULL, CONCAT(job, '@', CAST(generation AS STRING))) AS ignored,\n")
+	fmt.Fprintf(b, "    IF(%s, NULL, %s) AS ignored,\n", counting.predicate(writerExpression, "window_start"), writerExpression)
 	var conflicts []string
 	for i, m := range q.spec.Metrics {
 		c := column(m.Name)

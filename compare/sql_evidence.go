@@ -38,9 +38,15 @@ var (
 // Parameters: @from, @to TIMESTAMP, the partitions; @size INT64, the window in
 // microseconds; @cutoff INT64, the batch cut-off in microseconds; @windows
 // ARRAY<TIMESTAMP>; @keyI ARRAY<type>, @nullI ARRAY<BOOL> for each key column
-// I, zipped by offset (an array parameter cannot hold NULL); @writers
-// ARRAY<STRING> if there is a late table: the writers that count.
-func (q queries) evidence() string {
+// I, zipped by offset (an array parameter cannot hold NULL); those of
+// rowsThatCount; @late_writers ARRAY<STRING> if there is a late table: the
+// writers of which some rows count.
+//
+// A delivery is evidence by the reader's rule: raw rows of writers that count
+// in the event's window. What a replaced stream read there has no more weight
+// than its aggregates have; only what it dropped as too late is known from it
+// alone, if it came after the backfill.
+func (q queries) evidence(counting rowsThatCount) string {
 	var b strings.Builder
 	b.WriteString("WITH\nwanted AS (\n  SELECT i, w")
 	for k := range q.spec.Keys {
@@ -51,9 +57,10 @@ func (q queries) evidence() string {
 	if q.spec.Evidence.Late != "" {
 		b.WriteString("  UNION ALL\n")
 		// What a writer that does not count took for late, another one reads again.
-		q.deliveries(&b, q.spec.Evidence.Late, "1", "\n    AND CONCAT(job, '@', CAST(generation AS STRING)) IN UNNEST(@writers)")
+		q.deliveries(&b, q.spec.Evidence.Late, "1", "\n    AND "+writerExpression+" IN UNNEST(@late_writers)")
 	}
 	b.WriteString("),\n")
+	q.byWriter(&b, counting)
 	q.onceDelivered(&b)
 	q.events(&b)
 	b.WriteString("SELECT i, COUNTIF(inconsistent) AS inconsistent")
@@ -113,7 +120,7 @@ func modelValue(typ string, m int, s eventSet, c counting) string {
 const windowOf = "TIMESTAMP_MICROS(UNIX_MICROS(event_time) - MOD(MOD(UNIX_MICROS(event_time), @size) + @size, @size))"
 
 func (q queries) deliveries(b *strings.Builder, name, late, further string) {
-	b.WriteString("  SELECT event_id, message_id, position, source_time, " + windowOf + " AS w, " + late + " AS late")
+	b.WriteString("  SELECT event_id, message_id, position, source_time, " + writerExpression + " AS writer, " + windowOf + " AS w, " + late + " AS late")
 	for i, k := range q.spec.Keys {
 		fmt.Fprintf(b, ", %s AS k%d", column(k.Name), i)
 	}
@@ -125,11 +132,10 @@ func (q queries) deliveries(b *strings.Builder, name, late, further string) {
 	fmt.Fprintf(b, "\n  FROM %s\n  WHERE event_time >= @from AND event_time < @to%s\n", q.table(name), further)
 }
 
-// onceDelivered keeps one row per delivery: sinks may write one twice, and a
-// late delivery is in both tables.
-func (q queries) onceDelivered(b *strings.Builder) {
-	b.WriteString("once AS (\n  SELECT q.i, d.event_id, d.message_id, MIN(d.position) AS position, MAX(d.late) AS late,\n")
-	b.WriteString("    UNIX_MICROS(MIN(d.source_time)) <= UNIX_MICROS(q.w) + @size + @cutoff AS in_time")
+// byWriter keeps one row per delivery and writer that read it: sinks may write
+// one twice, and a late delivery is in both tables.
+func (q queries) byWriter(b *strings.Builder, counting rowsThatCount) {
+	b.WriteString("byWriter AS (\n  SELECT q.i, q.w, d.event_id, d.message_id, d.writer, MIN(d.position) AS position, MAX(d.late) AS late, MIN(d.source_time) AS source_time")
 	for i, m := range q.spec.Metrics {
 		if m.Field != "" {
 			fmt.Fprintf(b, ", MIN(d.m%d) AS m%d, MAX(d.m%d) AS x%d", i, i, i, i)
@@ -139,7 +145,22 @@ func (q queries) onceDelivered(b *strings.Builder) {
 	for i := range q.spec.Keys {
 		fmt.Fprintf(b, " AND q.k%d IS NOT DISTINCT FROM d.k%d", i, i)
 	}
-	b.WriteString("\n  GROUP BY q.i, q.w, d.event_id, d.message_id\n),\n")
+	fmt.Fprintf(b, "\n  WHERE d.late = 1 OR %s", counting.predicate("d.writer", "d.w"))
+	b.WriteString("\n  GROUP BY q.i, q.w, d.event_id, d.message_id, d.writer\n),\n")
+}
+
+// onceDelivered keeps one row per delivery: what was in flight when a job ended
+// is read by the next generation too. It was dropped as late only if all of
+// those that read it did so.
+func (q queries) onceDelivered(b *strings.Builder) {
+	b.WriteString("once AS (\n  SELECT i, event_id, message_id, MIN(position) AS position, MIN(late) AS late,\n")
+	b.WriteString("    UNIX_MICROS(MIN(source_time)) <= UNIX_MICROS(w) + @size + @cutoff AS in_time")
+	for i, m := range q.spec.Metrics {
+		if m.Field != "" {
+			fmt.Fprintf(b, ", MIN(m%d) AS m%d, MAX(x%d) AS x%d", i, i, i, i)
+		}
+	}
+	b.WriteString("\n  FROM byWriter\n  GROUP BY i, w, event_id, message_id\n),\n")
 }
 
 // events counts, per event, its deliveries and records in every set. An event

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -75,11 +74,18 @@ func newWorld(t testing.TB) *world {
 func (w *world) add(table string, r record) { w.rows[table] = append(w.rows[table], r) }
 
 func (w *world) generation(job string, n int64, kind, state, supersedes string) {
-	r := record{"job": job, "generation": n, "kind": kind, "state": state, "recorded_at": hours(100).Add(time.Duration(len(w.rows[tables.Generations])) * time.Second), "seq": 1}
+	r := record{"job_group": "flights", "job": job, "generation": n, "kind": kind, "state": state, "recorded_at": hours(100).Add(time.Duration(len(w.rows[tables.Generations])) * time.Second), "seq": 1}
 	if supersedes != "" {
 		r["supersedes"] = supersedes
 	}
 	w.add(tables.Generations, r)
+}
+
+// backfill adds a backfill of windows by their hours, the last exclusive.
+func (w *world) backfill(job, state string, from, to float64) {
+	w.generation(job, 1, "backfill", state, "")
+	r := w.rows[tables.Generations][len(w.rows[tables.Generations])-1]
+	r["window_from"], r["window_to"] = hours(from), hours(to)
 }
 
 func (w *world) watermark(job string, n int64, at time.Time, maximum bool) {
@@ -102,18 +108,26 @@ type flight struct {
 	hour            int
 	delay, distance int64
 	arrives         time.Duration
-	late            bool // the stream dropped it as too late
+	late            bool   // the stream dropped it as too late
+	by              string // writer that read it; empty: flights-0@1
 }
 
 // deliver writes the raw rows of one record of the event: as many messages as
 // asked for.
 func (w *world) deliver(id string, f flight, messages int) {
 	w.events++
+	by := tables.Writer{Job: "flights-0", Generation: 1}
+	if f.by != "" {
+		var err error
+		if by, err = tables.ParseWriter(f.by); err != nil {
+			w.t.Fatal(err)
+		}
+	}
 	position := fmt.Sprintf("c/flights/0/%d", w.events)
 	for m := range messages {
 		r := record{"event_id": id, "message_id": fmt.Sprintf("m%d-%d", w.events, m), "event_time": hours(float64(f.hour)).Add(30 * time.Minute),
 			"source_time": hours(float64(f.hour + 1)).Add(f.arrives), "publish_time": hours(100), "write_time": hours(100), "position": position,
-			"job": "flights-0", "generation": 1, "delay": f.delay, "distance": f.distance}
+			"job": by.Job, "generation": by.Generation, "delay": f.delay, "distance": f.distance}
 		if f.origin != nil {
 			r["origin"] = f.origin
 		}
@@ -144,12 +158,11 @@ func (w *world) batch(origin any, hour int, n, delay, distance int64) {
 
 func (w *world) pane(writer string, pane int64, origin any, hour int, n, delay, distance int64) record {
 	r := aggregate(origin, hour, n, delay, distance)
-	job, generation, _ := strings.Cut(writer, "@")
-	var g int64
-	if _, err := fmt.Sscan(generation, &g); err != nil {
+	by, err := tables.ParseWriter(writer)
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	r["job"], r["generation"], r["pane"], r["timing"], r["write_time"] = job, g, pane, "on_time", hours(100)
+	r["job"], r["generation"], r["pane"], r["timing"], r["write_time"] = by.Job, by.Generation, pane, "on_time", hours(100)
 	w.add("stream_flights", r)
 	return r
 }

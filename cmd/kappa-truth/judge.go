@@ -64,17 +64,17 @@ func judge(truth totals, ev evidence) report {
 		}
 	}
 	r.Windows = int64(len(want.byKey))
-	r.BigQuery = compare(want.byKey, merge(ev.bigquery, ev.states), ev.bigquery.conflicting)
-	r.Bigtable = compare(want.byKey, merge(ev.bigtable, ev.states), ev.bigtable.conflicting)
+	r.BigQuery = compare(want.byKey, merge(ev.bigquery, ev.writers), ev.bigquery.conflicting)
+	r.Bigtable = compare(want.byKey, merge(ev.bigtable, ev.writers), ev.bigtable.conflicting)
 	r.Agrees = r.BigQuery.Same && r.Bigtable.Same
 	return r
 }
 
-// merge sums the panes of the writers that count.
-func merge(p panes, states map[writer]string) map[key]sums {
+// merge sums the panes of the writers that count in the pane's window.
+func merge(p panes, ws writers) map[key]sums {
 	out := map[key]sums{}
 	for id, s := range p.byID {
-		if counts(states, id.writer) {
+		if ws.counts(id.writer, id.window) {
 			out[id.key] = out[id.key].plus(s)
 		}
 	}

@@ -8,10 +8,17 @@
 //
 //   - one row (BigQuery) or cell (Bigtable) per key, window, writer and pane;
 //     copies are dropped, panes and writers are summed;
-//   - a writer counts if the newest row of it in the generations table is not
-//     void; a writer without a row does not count;
-//   - an event of which every counting delivery is in the late table is in no
-//     aggregate, and is taken out of the truth.
+//   - a writer counts by the newest row of it in the generations table: a stream
+//     that is open or drained, a backfill that is drained. Void and cancelled
+//     ones do not, nor one that another supersedes, nor one without a row;
+//   - a complete backfill counts in its own span of windows alone, and there
+//     instead of all other writers of its group; where several overlap, the one
+//     that was completed last does;
+//   - an event that is in the late table is in no aggregate, and is taken out of
+//     the truth, unless a writer that counts in its window has read it and not
+//     found it late. What a writer of which nothing counts found late does not
+//     say anything; what a replaced stream found late does, for the windows that
+//     a backfill has taken over are closed to streams.
 //
 // Exit codes: 0 all agree, 1 they do not, 2 bad flag or input, 3 a service
 // cannot be reached or lacks a table.

@@ -17,12 +17,6 @@ import (
 	"google.golang.org/api/option"
 )
 
-// writer is a job and its generation.
-type writer struct {
-	Job        string
-	Generation int64
-}
-
 // paneID names a value that must stand only once.
 type paneID struct {
 	key
@@ -32,12 +26,12 @@ type paneID struct {
 
 // evidence is all that the services say.
 type evidence struct {
-	states   map[writer]string
+	writers  writers
 	bigquery panes
 	bigtable panes
 	late     []lateEvent
-	// onTime are the ids, among those of late, that have a counting delivery
-	// outside the late table.
+	// onTime are the ids, among those of late, that a writer which counts in
+	// the event's window has read and not found late.
 	onTime map[string]bool
 }
 
@@ -83,13 +77,13 @@ func readServices(ctx context.Context, o options) (evidence, error) {
 	}
 	defer bq.Close()
 	q := querier{client: bq, dataset: o.project + "." + o.dataset}
-	if ev.states, err = q.states(ctx); err != nil {
+	if ev.writers, err = q.writers(ctx); err != nil {
 		return ev, err
 	}
 	if ev.bigquery, err = q.stream(ctx, o.streamTable); err != nil {
 		return ev, err
 	}
-	if ev.late, ev.onTime, err = q.lateEvents(ctx, o, ev.states); err != nil {
+	if ev.late, ev.onTime, err = q.lateEvents(ctx, o, ev.writers); err != nil {
 		return ev, err
 	}
 	ev.bigtable, err = readBigtable(ctx, o)
@@ -120,28 +114,11 @@ func rows[T any](ctx context.Context, q querier, sql string, each func(T)) error
 	}
 }
 
-// states returns the newest state of every writer.
-func (q querier) states(ctx context.Context) (map[writer]string, error) {
-	type row struct {
-		Job        string    `bigquery:"job"`
-		Generation int64     `bigquery:"generation"`
-		State      string    `bigquery:"state"`
-		RecordedAt time.Time `bigquery:"recorded_at"`
-		Seq        int64     `bigquery:"seq"`
-	}
-	newest := map[writer]row{}
-	err := rows(ctx, q, "SELECT job, generation, state, recorded_at, seq FROM `"+q.dataset+".generations`", func(r row) {
-		w := writer{r.Job, r.Generation}
-		old, ok := newest[w]
-		if !ok || r.RecordedAt.After(old.RecordedAt) || r.RecordedAt.Equal(old.RecordedAt) && r.Seq > old.Seq {
-			newest[w] = r
-		}
-	})
-	states := map[writer]string{}
-	for w, r := range newest {
-		states[w] = r.State
-	}
-	return states, err
+// writers returns the newest row of every writer.
+func (q querier) writers(ctx context.Context) (writers, error) {
+	ws := writers{}
+	err := rows(ctx, q, "SELECT job, generation, kind, state, supersedes, recorded_at, seq, job_group, window_from, window_to FROM `"+q.dataset+".generations`", ws.add)
+	return ws, err
 }
 
 func (q querier) stream(ctx context.Context, table string) (panes, error) {
@@ -163,39 +140,58 @@ func (q querier) stream(ctx context.Context, table string) (panes, error) {
 	return p, err
 }
 
-// lateEvents reads the late table, and which of its events have a counting
-// delivery that was not late: such an event is in an aggregate.
-func (q querier) lateEvents(ctx context.Context, o options, states map[writer]string) ([]lateEvent, map[string]bool, error) {
+// delivery is a delivery of an event that a writer has read.
+type delivery struct {
+	EventID    string    `bigquery:"event_id"`
+	MessageID  string    `bigquery:"message_id"`
+	EventTime  time.Time `bigquery:"event_time"`
+	Job        string    `bigquery:"job"`
+	Generation int64     `bigquery:"generation"`
+}
+
+// lateEvents reads the late table, and all deliveries of the events in it.
+func (q querier) lateEvents(ctx context.Context, o options, ws writers) ([]lateEvent, map[string]bool, error) {
 	var late []lateEvent
-	deliveries := map[[2]string]bool{}
 	err := rows(ctx, q, "SELECT event_id, message_id, event_time, job, generation, origin, delay, distance FROM `"+q.dataset+"."+o.lateTable+"`", func(e lateEvent) {
-		if counts(states, writer{e.Job, e.Generation}) {
-			late = append(late, e)
-			deliveries[[2]string{e.EventID, e.MessageID}] = true
-		}
+		late = append(late, e)
 	})
 	if err != nil || len(late) == 0 {
 		return nil, nil, err
 	}
-	type row struct {
-		EventID    string `bigquery:"event_id"`
-		MessageID  string `bigquery:"message_id"`
-		Job        string `bigquery:"job"`
-		Generation int64  `bigquery:"generation"`
-	}
-	onTime := map[string]bool{}
-	err = rows(ctx, q, "SELECT r.event_id, r.message_id, r.job, r.generation FROM `"+q.dataset+"."+o.rawTable+"` AS r"+
-		" JOIN (SELECT DISTINCT event_id FROM `"+q.dataset+"."+o.lateTable+"`) AS l ON r.event_id = l.event_id", func(r row) {
-		if counts(states, writer{r.Job, r.Generation}) && !deliveries[[2]string{r.EventID, r.MessageID}] {
-			onTime[r.EventID] = true
-		}
+	var read []delivery
+	err = rows(ctx, q, "SELECT r.event_id, r.message_id, r.event_time, r.job, r.generation FROM `"+q.dataset+"."+o.rawTable+"` AS r"+
+		" JOIN (SELECT DISTINCT event_id FROM `"+q.dataset+"."+o.lateTable+"`) AS l ON r.event_id = l.event_id", func(d delivery) {
+		read = append(read, d)
 	})
-	return late, onTime, err
+	dropped, onTime := sortLate(late, read, ws, newTotals(o.window))
+	return dropped, onTime, err
 }
 
-func counts(states map[writer]string, w writer) bool {
-	s, known := states[w]
-	return known && s != "void"
+// sortLate returns the rows of the late table that say anything, and which of
+// their events are in an aggregate all the same: a writer that counts in their
+// window has read them and not found them late.
+func sortLate(late []lateEvent, read []delivery, ws writers, t totals) ([]lateEvent, map[string]bool) {
+	type reading struct {
+		event, message string
+		writer
+	}
+	var dropped []lateEvent
+	found := map[reading]bool{}
+	for _, e := range late {
+		w := writer{e.Job, e.Generation}
+		found[reading{e.EventID, e.MessageID, w}] = true
+		if ws.stands(w) {
+			dropped = append(dropped, e)
+		}
+	}
+	onTime := map[string]bool{}
+	for _, d := range read {
+		w := writer{d.Job, d.Generation}
+		if !found[reading{d.EventID, d.MessageID, w}] && ws.counts(w, t.keyAt("", d.EventTime.Unix()).window) {
+			onTime[d.EventID] = true
+		}
+	}
+	return dropped, onTime
 }
 
 // readBigtable reads the cells AGGREGATION#ORIGIN#WINDOW, m:MEASURE/JOB/GENERATION/PANE.

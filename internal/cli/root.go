@@ -19,6 +19,7 @@ import (
 	"github.com/kappa-migrate/kappa/internal/cli/load"
 	"github.com/kappa-migrate/kappa/internal/cli/sandbox"
 	"github.com/kappa-migrate/kappa/internal/cli/schema"
+	"github.com/kappa-migrate/kappa/internal/cli/serve"
 	"github.com/kappa-migrate/kappa/internal/cli/validate"
 	"github.com/kappa-migrate/kappa/internal/cli/version"
 	"github.com/kappa-migrate/kappa/internal/exit"
@@ -90,7 +91,7 @@ right before anyone switches over.`,
 			root.AddCommand(c)
 		}
 	}
-	add(groupMigrate, bridge.New(a), deploy.New(a), drain.New(a), load.New(a), compare.New(a))
+	add(groupMigrate, bridge.New(a), deploy.New(a), drain.New(a), load.New(a), compare.New(a), serve.New(a))
 	add(groupLocal, demo.New(a), sandbox.New(a))
 	add(groupSpecs, validate.New(a), schema.New(a))
 	add(groupOther, version.New(a))

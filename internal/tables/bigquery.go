@@ -10,8 +10,11 @@
 //   - Rows count only as the newest row of their writer in the generations
 //     table (by recorded_at, then seq) lets them (Standings). A writer that is
 //     not listed does not count.
-//   - A raw table holds one row per delivery of an event: keep one per
-//     (event_id, message_id). A late table likewise.
+//   - A raw table holds one row per delivery of an event and writer that read
+//     it: keep one per (event_id, message_id). A late table likewise. As evidence
+//     of what a window should hold, rows count as their writer's standing lets
+//     them in the window of event_time; late rows of a stream that counts
+//     anywhere do in all, for a window that a backfill has replaced is closed.
 package tables
 
 import (

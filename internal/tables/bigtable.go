@@ -19,12 +19,64 @@ import (
 //	timestamp  the window's start, so that writing a pane again replaces the cell
 //	value      int64, 8 bytes big-endian, two's complement
 //
-// A dimension that is null has %null in its place.
+// A dimension that is null has %null in its place; an INT64 is written in
+// decimal, a TIMESTAMP in UTC with six decimals.
 const (
 	Family          = "m"
 	rowWindowLayout = "20060102T150405Z"
 	nullDimension   = "%null" // url.PathEscape never writes a % that two hex digits do not follow
+	timestampLayout = "2006-01-02T15:04:05.000000Z"
 )
+
+// Dimension brings a value of a type of the specs, as people write it, to the
+// text that stands in row keys.
+func Dimension(typ, value string) (string, error) {
+	switch typ {
+	case "INT64":
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return "", fmt.Errorf("%q is not an INT64", value)
+		}
+		return strconv.FormatInt(n, 10), nil
+	case "TIMESTAMP":
+		t, err := time.Parse(time.RFC3339Nano, value)
+		if err != nil {
+			return "", fmt.Errorf("%q is not a TIMESTAMP such as 2001-01-08T06:00:00Z", value)
+		}
+		return t.UTC().Format(timestampLayout), nil
+	default:
+		return value, nil
+	}
+}
+
+// Rows are the row keys of a key whose windows start in the span, as a range
+// with an exclusive end; a zero bound is none.
+func Rows(aggregation string, dims []*string, windows Span) (from, to string) {
+	key := strings.TrimSuffix(RowKey(aggregation, dims, time.Time{}), time.Time{}.Format(rowWindowLayout))
+	from, to = key, key+":" // comes after all digits
+	if !windows.From.IsZero() {
+		from = key + rowBound(windows.From)
+	}
+	if !windows.To.IsZero() {
+		to = key + rowBound(windows.To)
+	}
+	return from, to
+}
+
+// rowBound is the first window in a row key that does not start before t:
+// windows start at whole seconds, and years beyond four digits do not sort.
+func rowBound(t time.Time) string {
+	t = t.UTC()
+	switch {
+	case t.Year() < 0:
+		return ""
+	case t.Year() > 9999:
+		return ":"
+	case t.Nanosecond() > 0:
+		t = t.Truncate(time.Second).Add(time.Second)
+	}
+	return t.Format(rowWindowLayout)
+}
 
 // RowKey is the row key of a key and window; a nil dimension is null.
 func RowKey(aggregation string, dims []*string, window time.Time) string {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,54 @@ func TestContractIsUnchanged(t *testing.T) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("the tables' contract changed (-want +got):\n%s", cmp.Diff(string(want), string(got)))
+	}
+}
+
+// Rows holds exactly the windows of a key that start in a span, in order of time.
+func TestRows(t *testing.T) {
+	text := func(s string) *string { return &s }
+	rapid.Check(t, func(t *rapid.T) {
+		dim := rapid.SampledFrom([]*string{nil, text(""), text("a"), text("a#"), text("%null"), text(":"), text("ab"), text("é/")})
+		key := []*string{dim.Draw(t, "first"), dim.Draw(t, "second")}
+		half := func(name string) time.Time {
+			n := rapid.IntRange(-5, 5).Draw(t, name)
+			if n == -5 {
+				return time.Time{}
+			}
+			return day.Add(time.Duration(n) * time.Second / 2)
+		}
+		span := Span{half("from"), half("to")}
+		from, to := Rows("agg", key, span)
+		for _, other := range [][]*string{key, {dim.Draw(t, "third"), dim.Draw(t, "fourth")}} {
+			for n := -3; n <= 3; n++ {
+				at := day.Add(time.Duration(n) * time.Second)
+				row := RowKey("agg", other, at)
+				in := cmp.Equal(key, other) && !at.Before(span.From) && (span.To.IsZero() || at.Before(span.To))
+				if got := row >= from && row < to; got != in {
+					t.Fatalf("%s is between %s and %s: %v, want %v", row, from, to, got, in)
+				}
+			}
+		}
+	})
+	first, last := RowKey("agg", nil, time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)), RowKey("agg", nil, time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC))
+	from, to := Rows("agg", nil, Span{time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)})
+	if from > first || to <= last {
+		t.Errorf("%s and %s are not between %s and %s", first, last, from, to)
+	}
+}
+
+func TestDimension(t *testing.T) {
+	for _, c := range []struct{ typ, value, want, err string }{
+		{"STRING", " 7 ", " 7 ", ""},
+		{"INT64", "-007", "-7", ""},
+		{"INT64", "7.0", "", "not an INT64"},
+		{"TIMESTAMP", "2001-01-08T08:00:00.25+02:00", "2001-01-08T06:00:00.250000Z", ""},
+		{"TIMESTAMP", "yesterday", "", "not a TIMESTAMP"},
+	} {
+		got, err := Dimension(c.typ, c.value)
+		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s %q: %q, %v", c.typ, c.value, got, err)
+		}
 	}
 }
 

@@ -103,7 +103,6 @@ func Standings(newest []Generation) []Standing {
 			}
 			if g.Kind == WriterBackfill {
 				s.Within = &Span{g.WindowFrom.Timestamp, g.WindowTo.Timestamp}
-				backfills = append(backfills, s)
 			}
 		}
 		out[i] = s
@@ -111,8 +110,14 @@ func Standings(newest []Generation) []Standing {
 	for i := range out {
 		s := &out[i]
 		if by, ok := superseded[s.Writer().String()]; ok && s.Counts {
-			s.Counts, s.Reason = false, "superseded by "+by.String()
+			s.Counts, s.Within, s.Reason = false, nil, "superseded by "+by.String()
 		}
+		if s.Within != nil {
+			backfills = append(backfills, *s)
+		}
+	}
+	for i := range out {
+		s := &out[i]
 		if !s.Counts {
 			continue
 		}

@@ -58,6 +58,13 @@ func TestStandings(t *testing.T) {
 		{name: "the last of overlapping backfills holds",
 			rows:   []Generation{stream("a", 1, StateDrained, ""), backfill("f", StateDrained, 0, 3, 2), backfill("g", StateDrained, 2, 4, 1)},
 			counts: map[string]string{"a@1": "45", "f@1": "012", "g@1": "3"}},
+		{name: "a backfill that is superseded replaces nothing", rows: []Generation{stream("a", 1, StateDrained, ""), backfill("f", StateDrained, 0, 4, 1),
+			func() Generation {
+				g := backfill("g", StateDrained, 0, 2, 2)
+				g.Supersedes = bigquery.NullString{StringVal: "f@1", Valid: true}
+				return g
+			}()},
+			counts: map[string]string{"a@1": "2345", "g@1": "01"}, why: map[string]string{"f@1": "superseded by g@1"}},
 		{name: "recorded at once: one holds", rows: []Generation{backfill("f", StateDrained, 0, 2, 1), backfill("g", StateDrained, 0, 2, 1)},
 			counts: map[string]string{"g@1": "01"}},
 	} {

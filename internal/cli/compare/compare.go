@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,25 +39,12 @@ func (b *bounds) add(cmd *cobra.Command) {
 }
 
 func (b bounds) parse() (compare.Range, error) {
-	from, err := parseTime("--from", b.from)
+	from, err := specflags.Time("--from", b.from)
 	if err != nil {
 		return compare.Range{}, err
 	}
-	to, err := parseTime("--to", b.to)
+	to, err := specflags.Time("--to", b.to)
 	return compare.Range{From: from, To: to}, err
-}
-
-func parseTime(flag, s string) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, exit.Usagef("%s %q is not a time", flag, s).
-		WithHint("write 2001-01-08 (midnight UTC) or 2001-01-08T06:00:00Z")
 }
 
 // config loads the spec and opens what a run needs. The caller closes.

@@ -117,19 +117,6 @@ func TestVerdictIsTheExitCode(t *testing.T) {
 	}
 }
 
-func TestParseTime(t *testing.T) {
-	for in, want := range map[string]time.Time{
-		"":                          {},
-		"2001-01-08":                time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC),
-		"2001-01-08T06:00:00Z":      time.Date(2001, 1, 8, 6, 0, 0, 0, time.UTC),
-		"2001-01-08T06:00:00+02:00": time.Date(2001, 1, 8, 4, 0, 0, 0, time.UTC),
-	} {
-		if got, err := parseTime("--from", in); err != nil || !got.Equal(want) {
-			t.Errorf("parseTime(%q) = %v, %v", in, got, err)
-		}
-	}
-}
-
 func TestProgressEndsEveryPhase(t *testing.T) {
 	var b bytes.Buffer
 	step, finish := progress(term.New(&b))
@@ -183,7 +170,7 @@ func platform(t *testing.T) {
 		{tables.Batch(jobspecs.BatchLoadSpec{Table: "batch_flights", Keys: origin, Metrics: []jobspecs.Field{{Name: "flights", Type: "INT64"}}}), flights},
 		{tables.Aggregate(jobspecs.Aggregation{Dimensions: []string{"origin"}, Measures: []jobspecs.Measure{{Name: "flights", Type: "count"}}, Table: "stream_flights"},
 			jobspecs.Event{Fields: origin}), pane},
-		{tables.GenerationsTable(), row{"job": "flights-0", "generation": 1, "kind": "stream", "state": "drained", "recorded_at": start, "seq": 1}},
+		{tables.GenerationsTable(), row{"job_group": "flights", "job": "flights-0", "generation": 1, "kind": "stream", "state": "drained", "recorded_at": start, "seq": 1}},
 		{tables.WatermarksTable(), row{"job_group": "flights", "job": "flights-0", "generation": 1, "at_maximum": true, "observed_at": start}},
 		{tables.BatchLoadsTable(), row{"load": "flights", "target": "batch_flights", "range_start": start, "range_end": start.Add(2 * time.Hour), "row_count": 1,
 			"source": "gs://b/", "job_id": "j", "loaded_at": start}},

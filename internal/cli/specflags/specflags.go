@@ -1,10 +1,12 @@
 // Package specflags holds the flags of every command that takes specs:
-// -f/--file, --set and --name, and loads what they name.
+// -f/--file, --set and --name, and loads what they name; and how flags that
+// several of those commands have are read.
 package specflags
 
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,6 +51,20 @@ func Vars(sets []string) (jobspecs.Vars, error) {
 		v.Set[name] = value
 	}
 	return v, nil
+}
+
+// Time reads the value of a flag that is a time; an empty one is none.
+func Time(flag, value string) (time.Time, error) {
+	if value == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, value); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, exit.Usagef("%s %q is not a time", flag, value).
+		WithHint("write 2001-01-08 (midnight UTC) or 2001-01-08T06:00:00Z")
 }
 
 // Load loads the documents that the flags name.

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -116,5 +117,18 @@ func TestOtherKinds(t *testing.T) {
 	_, _, err = parse(t, "-f", files(t, "one")).Bridge()
 	if exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "hold no Bridge") {
 		t.Errorf("no bridge: %v", err)
+	}
+}
+
+func TestTime(t *testing.T) {
+	for in, want := range map[string]time.Time{
+		"":                          {},
+		"2001-01-08":                time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC),
+		"2001-01-08T06:00:00Z":      time.Date(2001, 1, 8, 6, 0, 0, 0, time.UTC),
+		"2001-01-08T06:00:00+02:00": time.Date(2001, 1, 8, 4, 0, 0, 0, time.UTC),
+	} {
+		if got, err := Time("--from", in); err != nil || !got.Equal(want) {
+			t.Errorf("Time(%q) = %v, %v", in, got, err)
+		}
 	}
 }
