@@ -104,6 +104,14 @@ func parseBridge(t *testing.T, spec string, v Vars) *Bridge {
 	return set.Bridges[0]
 }
 
+// TestLoopbackByDefault is rule A4: a bridge whose spec names no address is
+// reached from its own machine alone.
+func TestLoopbackByDefault(t *testing.T) {
+	if got := parseBridge(t, minimal, Vars{}).Spec.Listen; got != "127.0.0.1:0" {
+		t.Errorf("listens on %q", got)
+	}
+}
+
 // TestScalars: a string field takes a scalar as it is written.
 func TestScalars(t *testing.T) {
 	for _, c := range []struct{ yaml, want string }{

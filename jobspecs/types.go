@@ -162,7 +162,14 @@ type StreamJobSpec struct {
 type Subscriptions struct {
 	SubscriptionPrefix string `yaml:"subscriptionPrefix" doc:"Prefix of the subscriptions' names; the number of the split is appended." required:"true" pattern:"[A-Za-z][-_.~+%A-Za-z0-9]{1,249}"`
 	Count              int    `yaml:"count" doc:"Number of subscriptions." required:"true" min:"1"`
+	Replay             string `yaml:"replay" doc:"What the successor of a generation that died reads again: with snapshot all that it had read, from a snapshot of each subscription that is taken when a generation starts (Pub/Sub keeps, and bills, what is published since, for 7 days at most); with archive only what was not acknowledged, and the rest is recomputed by a backfill from the archive." default:"snapshot" enum:"snapshot,archive"`
 }
+
+// Values of Subscriptions.Replay.
+const (
+	ReplaySnapshot = "snapshot"
+	ReplayArchive  = "archive"
+)
 
 // Event says what a message carries.
 type Event struct {

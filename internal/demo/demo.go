@@ -35,6 +35,8 @@ type run struct {
 	endpoints sandboxchild.Endpoints
 	bridge    atomic.Pointer[service] // nil while none runs
 	restarts  atomic.Int64
+	away      atomic.Bool // streaming jobs may be: they are replaced, or one was killed
+	crashed   time.Time   // when a streaming job was killed
 	clients   *clients
 	specs     *specs
 	topic     string
@@ -107,7 +109,7 @@ func (r *run) play(ctx context.Context) error {
 	defer stopWatch()
 	memory := watchMemory(watch)
 	for _, step := range []func(context.Context) error{
-		r.startPlatform, r.deploy, r.stream, r.drain, r.oldBatch, r.load, r.compare, r.check, r.measure,
+		r.startPlatform, r.deploy, r.stream, r.drain, r.oldBatch, r.load, r.compare, r.serve, r.check, r.measure,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -241,6 +241,9 @@ func TestDemo(t *testing.T) {
 	if s.MessagesPublished < s.RecordsProduced || s.BridgeRestarts != 1 || s.DuplicatePctRaw < 100*26/(n+26.0)-0.01 || s.LateAccepted == 0 {
 		t.Errorf("deliveries are wrong: %+v", s)
 	}
+	if s.Redeploys != 3 || s.JobCrashes != 1 || s.WindowsCut == 0 || s.RecoverySeconds <= 0 {
+		t.Errorf("the jobs were not disturbed: %+v", s)
+	}
 	// Every difference comes from the flights that the old batch layer dropped.
 	if s.Windows != s.TruthWindows || s.Mismatch+s.Extra == 0 || s.Missing != 0 || s.Unexplained != 0 ||
 		s.CausesProven != s.Mismatch+s.Extra || s.BatchDropped == 0 || s.ExplainedPct != 100 {

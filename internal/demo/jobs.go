@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/kappa-migrate/kappa/compare"
-	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/drain"
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/exit"
@@ -28,7 +27,7 @@ func (r *run) dataflow() *dataflowapi.Client {
 }
 
 func (r *run) history() *history.Store {
-	return history.New(r.clients.BigQuery, r.specs.stream.Spec.Sinks.BigQuery.Dataset)
+	return history.New(r.clients.BigQuery, r.specs.stream.Spec.Sinks.BigQuery.Dataset, r.specs.stream.Spec.Aggregations...)
 }
 
 // deploy starts the bridge and launches the streaming jobs.
@@ -37,16 +36,7 @@ func (r *run) deploy(ctx context.Context) error {
 		if err := r.startBridge(); err != nil {
 			return "", err
 		}
-		res, err := deploy.Apply(ctx, deploy.Config{
-			Log: r.log, Job: r.specs.stream, Clients: r.clients.Clients,
-			Jobs: r.dataflow(), History: r.history(), StartTimeout: time.Minute, Poll: pollJobs,
-		}, func(e deploy.Event) {
-			note := string(e.Step)
-			if e.Job != "" {
-				note += " " + e.Job
-			}
-			task.Note(note)
-		})
+		res, err := r.apply(ctx, firstVersion, task)
 		if err != nil {
 			return "", err
 		}
@@ -89,7 +79,7 @@ func (r *run) watchJobs(ctx context.Context) error {
 		r.showReading(reading)
 		names = slices.DeleteFunc(names, func(n string) bool { return n == reading.Job })
 	}
-	if len(names) > 0 {
+	if len(names) > 0 && !r.away.Load() {
 		return exit.With(exit.Failed, fmt.Errorf("streaming job %s has ended unexpectedly", strings.Join(names, ", "))).
 			WithHint("look at the job's log below %s", filepath.Join(r.cfg.Out, logsFolder, "jobs"))
 	}

@@ -13,14 +13,16 @@ import (
 
 	"github.com/kappa-migrate/kappa/internal/envelope"
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/history"
 	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // meter measures a run by what BigQuery holds.
 type meter struct {
-	client *bigquery.Client
-	spec   jobspecs.StreamJobSpec
+	client  *bigquery.Client
+	history *history.Store
+	spec    jobspecs.StreamJobSpec
 }
 
 func (m meter) table(name string) string {
@@ -30,8 +32,9 @@ func (m meter) table(name string) string {
 func (m meter) raw() string { return m.table(m.spec.Sinks.BigQuery.Raw) }
 
 // query calls each for every row of a result.
-func query[T any](ctx context.Context, m meter, sql string, each func(T)) error {
+func query[T any](ctx context.Context, m meter, sql string, each func(T), params ...bigquery.QueryParameter) error {
 	q := m.client.Query(sql)
+	q.Parameters = params
 	q.Labels = map[string]string{"kappa": "demo"}
 	it, err := q.Read(ctx)
 	if err != nil {
@@ -48,17 +51,6 @@ func query[T any](ctx context.Context, m meter, sql string, each func(T)) error 
 		}
 		each(row)
 	}
-}
-
-// arrived counts the records of which at least one delivery is in the raw table.
-func (m meter) arrived(ctx context.Context) (int64, error) {
-	var n int64
-	err := query(ctx, m, "SELECT COUNT(DISTINCT position) AS n FROM "+m.raw(), func(r struct {
-		N int64 `bigquery:"n"`
-	}) {
-		n = r.N
-	})
-	return n, err
 }
 
 // missing returns up to most records that were produced and have no delivery
@@ -107,33 +99,52 @@ func (d deliveries) duplicatePercent() float64 {
 }
 
 // counted are the events in the stream table, by the reader's rule: copies of
-// a pane dropped, writers that are void left out. Late are those that came in
-// panes after the window's first.
+// a pane dropped, rows that do not count by their writer's standing left out.
+// Late are those that came in panes after the window's first.
 type counted struct {
-	Counted int64 `bigquery:"counted"`
-	Late    int64 `bigquery:"late"`
+	Counted int64
+	Late    int64
+}
+
+// written is what a writer has in the windows that start at a time.
+type written struct {
+	WindowStart time.Time `bigquery:"window_start"`
+	Job         string    `bigquery:"job"`
+	Generation  int64     `bigquery:"generation"`
+	Events      int64     `bigquery:"events"`
+	Late        int64     `bigquery:"late"`
 }
 
 func (m meter) counted(ctx context.Context) (counted, error) {
-	agg := m.spec.Aggregations[0]
-	var c counted
-	err := query(ctx, m, `WITH writers AS (
-  SELECT job, generation
-  FROM (
-    SELECT job, generation, state,
-      ROW_NUMBER() OVER (PARTITION BY job, generation ORDER BY recorded_at DESC, seq DESC) AS newest
-    FROM `+m.table(tables.Generations)+`
-  )
-  WHERE newest = 1 AND state != '`+tables.StateVoid+`'
-),
-panes AS (
+	log, err := m.history.Read(ctx)
+	if err != nil {
+		return counted{}, err
+	}
+	var all []written
+	err = query(ctx, m, `WITH panes AS (
   SELECT origin, window_start, job, generation, pane, MAX(flights) AS flights, MAX(timing) AS timing
-  FROM `+m.table(agg.Table)+`
+  FROM `+m.table(m.spec.Aggregations[0].Table)+`
   GROUP BY origin, window_start, job, generation, pane
 )
-SELECT IFNULL(SUM(p.flights), 0) AS counted, IFNULL(SUM(IF(p.timing = 'late', p.flights, 0)), 0) AS late
-FROM panes AS p JOIN writers AS w ON p.job = w.job AND p.generation = w.generation`, func(r counted) { c = r })
-	return c, err
+SELECT window_start, job, generation, SUM(flights) AS events, SUM(IF(timing = 'late', flights, 0)) AS late
+FROM panes
+GROUP BY window_start, job, generation`, func(w written) { all = append(all, w) })
+	return count(log.Standings(), all), err
+}
+
+// count adds up what counts (invariant P2).
+func count(standings []tables.Standing, all []written) counted {
+	by := map[tables.Writer]tables.Standing{}
+	for _, s := range standings {
+		by[s.Writer()] = s
+	}
+	var c counted
+	for _, w := range all {
+		if s, listed := by[tables.Writer{Job: w.Job, Generation: w.Generation}]; listed && s.CountsAt(w.WindowStart) {
+			c.Counted, c.Late = c.Counted+w.Events, c.Late+w.Late
+		}
+	}
+	return c
 }
 
 // latencies are how long records took from the producer to the raw table, the

@@ -12,8 +12,9 @@ import (
 // seed makes every run with the same input send the same flights twice.
 const seed = 20010108
 
-// longestRetry is how many records later, at most, a second copy is sent.
-const longestRetry = 500
+// longestRetry is how many records later, at most, a second copy is sent: some
+// seconds, so that now and then a job is replaced in between.
+const longestRetry = 10_000
 
 // sendOrder returns the flights, by index, in the order in which their reports
 // are sent: by arrival, then by number. round(duplicates·n) of them, chosen by

@@ -71,7 +71,12 @@ func setUp(ctx context.Context, c *clients, s *specs, version string) error {
 			return exit.Environmentf("create bucket %s: %w", bucket, err)
 		}
 	}
-	return putTemplate(ctx, c.Storage, s.stream.Spec.Template, version)
+	for _, template := range s.templates {
+		if err := putTemplate(ctx, c.Storage, template, version); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setUpPubSub makes the topics of the split, the dead letters' topic, and a
@@ -100,8 +105,9 @@ func setUpPubSub(ctx context.Context, c *clients, s *specs) error {
 // putTemplate writes the flex template, as `gcloud dataflow flex-template build` does.
 func putTemplate(ctx context.Context, client *storage.Client, uri, version string) error {
 	type parameter struct {
-		Name  string `json:"name"`
-		Label string `json:"label"`
+		Name       string `json:"name"`
+		Label      string `json:"label"`
+		IsOptional bool   `json:"isOptional,omitempty"`
 	}
 	template := map[string]any{
 		"image":   "us-central1-docker.pkg.dev/kappa-demo/kappa/kappa-pipeline:" + imageTag(version),
@@ -110,7 +116,8 @@ func putTemplate(ctx context.Context, client *storage.Client, uri, version strin
 			"name":        "kappa-pipeline",
 			"description": "The streaming jobs of a StreamJob.",
 			"parameters": []parameter{
-				{"jobspec", "Resolved job file"}, {"job", "Name of the job"}, {"generation", "Generation of the job"},
+				{"jobspec", "Resolved job file", false}, {"job", "Name of the job", false}, {"generation", "Generation of the job", false},
+				{"archive", "Avro files of a backfill", true},
 			},
 		},
 	}

@@ -17,10 +17,15 @@ type specs struct {
 	stream  *jobspecs.StreamJob
 	load    *jobspecs.BatchLoad
 	compare *jobspecs.Comparison
+
+	templates []string // of all versions of the pipeline
 }
 
-// bridgeFile is the file of specs with the bridge.
-const bridgeFile = "bridge.yaml"
+// Files of specs that commands are given.
+const (
+	bridgeFile = "bridge.yaml"
+	streamFile = "stream.yaml"
+)
 
 // writeSpecs copies the specs that are built in to a folder: they are what the
 // bridge's process reads, and what people find beside the reports.
@@ -53,5 +58,13 @@ func loadSpecs(dir string, vars map[string]string) (*specs, error) {
 	if len(set.Bridges) != 1 || len(set.StreamJobs) != 1 || len(set.BatchLoads) != 1 || len(set.Comparisons) != 1 {
 		return nil, fmt.Errorf("specs in %s: one document of each kind is needed", dir)
 	}
-	return &specs{set.Bridges[0], set.StreamJobs[0], set.BatchLoads[0], set.Comparisons[0]}, nil
+	s := &specs{bridge: set.Bridges[0], stream: set.StreamJobs[0], load: set.BatchLoads[0], compare: set.Comparisons[0]}
+	for _, version := range []string{firstVersion, nextVersion} {
+		set, err := jobspecs.Load([]string{filepath.Join(dir, streamFile)}, jobspecs.Vars{Set: map[string]string{versionVariable: version}})
+		if err != nil {
+			return nil, err
+		}
+		s.templates = append(s.templates, set.StreamJobs[0].Spec.Template)
+	}
+	return s, nil
 }

@@ -35,7 +35,7 @@ func (r *run) startPlatform(ctx context.Context) error {
 			return "", err
 		}
 		r.topic = r.specs.bridge.Spec.Source.Topics[0]
-		r.meter = meter{client: r.clients.BigQuery, spec: r.specs.stream.Spec}
+		r.meter = meter{client: r.clients.BigQuery, history: r.history(), spec: r.specs.stream.Spec}
 		return "Kafka, Pub/Sub, Bigtable, BigQuery, Dataflow, Cloud Storage", setUp(ctx, r.clients, r.specs, r.version)
 	})
 }
@@ -129,6 +129,17 @@ func (r *run) measure(ctx context.Context) error {
 			return "", err
 		}
 		s.EventsCounted, s.LateAccepted = c.Counted, c.Late
+		if s.WindowsCut, err = r.meter.windowsCut(ctx); err != nil {
+			return "", err
+		}
+		if s.DuplicatesAcrossGenerations, err = r.meter.acrossGenerations(ctx); err != nil {
+			return "", err
+		}
+		recovery, err := r.meter.recovery(ctx, r.crashed, r.sent)
+		if err != nil {
+			return "", err
+		}
+		s.RecoverySeconds = seconds(recovery)
 		l, err := r.meter.latencies(ctx, r.sent)
 		if err != nil {
 			return "", err

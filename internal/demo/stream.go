@@ -12,18 +12,26 @@ import (
 	"github.com/kappa-migrate/kappa/internal/term"
 )
 
-// stream produces, has the bridge killed half-way, and waits until everything
+// stream produces, disturbs the platform meanwhile, and waits until everything
 // that was produced has arrived in BigQuery's raw table.
 func (r *run) stream(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	watched, stopWatching := context.WithCancel(gctx)
 	defer stopWatching()
 	g.Go(func() error { return r.watchFlow(watched) })
-	g.Go(func() error { return r.crash(gctx) })
+	disturbed := make(chan struct{})
+	g.Go(func() error {
+		defer close(disturbed)
+		return r.disturb(gctx)
+	})
 	g.Go(func() error {
 		defer stopWatching()
 		if err := r.produce(gctx); err != nil {
 			return err
+		}
+		<-disturbed // what a job had read that is killed has yet to arrive
+		if gctx.Err() != nil {
+			return context.Cause(gctx)
 		}
 		return r.arrive(gctx)
 	})

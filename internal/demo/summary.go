@@ -53,9 +53,19 @@ type Summary struct {
 	TruthWindows    int64 `json:"truth_windows"`
 	DisagreeingKeys int64 `json:"disagreeing_keys"` // in BigQuery or Bigtable
 
-	Redeploys       int64   `json:"redeploys"`
-	BridgeRestarts  int64   `json:"bridge_restarts"` // after a SIGKILL
+	ServingWindows   int64 `json:"serving_windows"`   // that kappa serve query returns
+	ServingDiffering int64 `json:"serving_differing"` // from BigQuery's stream table
+
+	Redeploys      int64 `json:"redeploys"`       // jobs drained and replaced while events flowed
+	JobCrashes     int64 `json:"job_crashes"`     // streaming jobs killed with SIGKILL and started again
+	WindowsCut     int64 `json:"windows_cut"`     // keys and windows that a redeploy closed early; the next generation had the rest
+	BridgeRestarts int64 `json:"bridge_restarts"` // after a SIGKILL
+
+	// Events that two counting generations have read, and one has counted.
+	DuplicatesAcrossGenerations int64 `json:"duplicates_across_generations"`
+
 	DuplicatePctRaw float64 `json:"duplicate_pct_raw"`
+	RecoverySeconds float64 `json:"recovery_s"`    // from the job's SIGKILL until all that it had read was read again
 	LatencyP50      float64 `json:"latency_p50_s"` // record to BigQuery's raw table
 	LatencyP99      float64 `json:"latency_p99_s"`
 	LatencyMax      float64 `json:"latency_max_s"`
@@ -74,16 +84,19 @@ type PhaseLength struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// OK reports whether nothing was lost or counted twice and the truth agrees.
-func (s *Summary) OK() bool { return s.TruthAgrees && s.Lost == 0 && s.DoubleCounted == 0 }
+// OK reports whether nothing was lost or counted twice, the truth agrees, and
+// what is served is what BigQuery has.
+func (s *Summary) OK() bool {
+	return s.TruthAgrees && s.Lost == 0 && s.DoubleCounted == 0 && s.ServingDiffering == 0
+}
 
 // Err is nil if the run is OK.
 func (s *Summary) Err() error {
 	if s.OK() {
 		return nil
 	}
-	return exit.With(exit.Failed, fmt.Errorf("the stream side is wrong: %d lost, %d counted twice, %d keys disagree with the truth",
-		s.Lost, s.DoubleCounted, s.DisagreeingKeys))
+	return exit.With(exit.Failed, fmt.Errorf("the stream side is wrong: %d lost, %d counted twice, %d keys disagree with the truth, %d served ones differ from BigQuery",
+		s.Lost, s.DoubleCounted, s.DisagreeingKeys, s.ServingDiffering))
 }
 
 func (s *Summary) write(file string) error {
@@ -164,7 +177,15 @@ func (s *Summary) Write(w io.Writer, p *Paths, st Style) error {
 		term.Count(s.MessagesPublished), times(s.BridgeRestarts)))
 	row("Stream", fmt.Sprintf("%s events counted, %s of them late; %s too late; %.2f %% duplicates removed",
 		term.Count(s.EventsCounted), term.Count(s.LateAccepted), term.Count(s.LateDropped), s.DuplicatePctRaw))
+	row("Jobs", fmt.Sprintf("%s drained and replaced while events flowed: %s windows cut and made whole,", term.Count(s.Redeploys), term.Count(s.WindowsCut)))
+	row("", fmt.Sprintf("%s events read by two generations and counted once;", term.Count(s.DuplicatesAcrossGenerations)))
+	row("", fmt.Sprintf("%s killed with SIGKILL and started again, all read again in %.1f s", term.Count(s.JobCrashes), s.RecoverySeconds))
 	row("Latency", fmt.Sprintf("p50 %.1f s, p99 %.1f s from record to BigQuery", s.LatencyP50, s.LatencyP99))
+	serving := "equal to BigQuery's stream table for every key"
+	if s.ServingDiffering > 0 {
+		serving = fmt.Sprintf("%s of them NOT as in BigQuery's stream table", term.Count(s.ServingDiffering))
+	}
+	row("Serving", fmt.Sprintf("%s windows read from Bigtable, %s", term.Count(s.ServingWindows), serving))
 	row("Old batch", fmt.Sprintf("%s windows in %s batches; dropped %s flights reported over %s after their hour",
 		term.Count(s.BatchRows), term.Count(int64(s.BatchesLoaded)), term.Count(s.BatchDropped), short(s.BatchCutoff)))
 	b.WriteString("\n")

@@ -40,6 +40,7 @@ func good() *Summary {
 	s := &Summary{
 		Input: "flights-week.csv.gz (built in)", Events: 115_245, RecordsProduced: 116_397, MessagesPublished: 116_604,
 		EventsCounted: 115_245, LateAccepted: 31_044, BatchRows: 16_372, BatchesLoaded: 42, BatchDropped: 1_093,
+		Redeploys: 3, JobCrashes: 1, WindowsCut: 362, DuplicatesAcrossGenerations: 40, RecoverySeconds: 3.21, ServingWindows: 16_459,
 		BridgeRestarts: 1, DuplicatePctRaw: 1.1655, LatencyP50: 0.213, LatencyP99: 2.402, LatencyMax: 3.1,
 		BatchCutoff: (2 * time.Hour).String(), Duplicates: 0.01, RecordsPerSec: 3325.6, Seconds: 81.4, PeakMemoryBytes: 1_503_238_553,
 		Phases: []PhaseLength{{"Produce", 35.1}},

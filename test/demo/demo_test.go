@@ -57,6 +57,9 @@ type summary struct {
 	Causes          map[string]int64 `json:"causes"`
 	Verdict         string           `json:"verdict"`
 	Redeploys       int64            `json:"redeploys"`
+	JobCrashes      int64            `json:"job_crashes"`
+	WindowsCut      int64            `json:"windows_cut"`
+	Across          int64            `json:"duplicates_across_generations"`
 	BridgeRestarts  int64            `json:"bridge_restarts"`
 	DuplicatePctRaw float64          `json:"duplicate_pct_raw"`
 	LatencyP99      float64          `json:"latency_p99_s"`
@@ -218,6 +221,9 @@ func check(t *testing.T, s summary, want numbers, duplicates float64) {
 	if s.Published < s.RecordsProduced {
 		t.Errorf("messages_published %d is less than records_produced %d", s.Published, s.RecordsProduced)
 	}
+	if s.Redeploys < 3 || s.JobCrashes < 1 || s.WindowsCut < 1 {
+		t.Errorf("redeploys %d, job_crashes %d, windows_cut %d: the jobs were left in peace", s.Redeploys, s.JobCrashes, s.WindowsCut)
+	}
 	if s.BridgeRestarts < 1 {
 		t.Error("the bridge was never killed")
 	}
@@ -247,6 +253,9 @@ func TestDefaults(t *testing.T) {
 	}
 	if s.PeakMemoryBytes <= 0 || s.PeakMemoryBytes > 3<<30 {
 		t.Errorf("peak memory %d bytes, it may be 3 GiB", s.PeakMemoryBytes)
+	}
+	if s.Across < 1 {
+		t.Error("no event was read by two generations: deduplication across them was not tried")
 	}
 	if s.LatencyP99 <= 0 || s.LateAccepted <= 0 {
 		t.Errorf("latency_p99_s %g, late_accepted %d: not measured", s.LatencyP99, s.LateAccepted)

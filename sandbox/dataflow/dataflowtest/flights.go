@@ -13,9 +13,9 @@ import (
 
 // What the flights' spec names.
 const (
-	FlightsStaging   = "kappa-demo-staging"   // bucket
-	FlightsTemplates = "kappa-demo-templates" // bucket
-	FlightsTemplate  = "kappa-pipeline.json"  // object
+	FlightsStaging   = "kappa-demo-staging"     // bucket
+	FlightsTemplates = "kappa-demo-templates"   // bucket
+	FlightsTemplate  = "kappa-pipeline-v1.json" // object
 )
 
 // Load loads the one StreamJob of a file.
@@ -41,6 +41,19 @@ func PrepareFlights(t testing.TB, job *jobspecs.StreamJob, ps *pubsub.Client, st
 		}
 	}
 	Write(t, st, FlightsTemplates, FlightsTemplate, TemplateJSON)
+}
+
+// Reading are behaviours of workers that read what a spec gives to its jobs.
+func Reading(job *jobspecs.StreamJob) map[string]Behaviour {
+	behaviours := map[string]Behaviour{}
+	for i, name := range job.JobNames() {
+		var b Behaviour
+		for _, s := range job.JobSubscriptions(i) {
+			b.Sources = append(b.Sources, "projects/"+job.Spec.Project+"/subscriptions/"+s)
+		}
+		behaviours[name] = b
+	}
+	return behaviours
 }
 
 // Subscribe creates a topic, unless there is one, and a subscription, changed.

@@ -33,7 +33,8 @@ const TemplateJSON = `{
     "parameters": [
       {"name": "jobspec", "label": "Job file", "helpText": "gs:// path", "regexes": ["^gs://[^/]+/.+$"]},
       {"name": "job", "label": "Job", "helpText": "name"},
-      {"name": "generation", "label": "Generation", "helpText": "number", "isOptional": true}
+      {"name": "generation", "label": "Generation", "helpText": "number", "isOptional": true},
+      {"name": "archive", "label": "Archive", "helpText": "gs:// pattern of a backfill", "isOptional": true}
     ]
   }
 }`

@@ -51,7 +51,7 @@ func WorkIfChild() {
 func work(behaviours string, args []string) int {
 	flags := flag.NewFlagSet("kappa-pipeline", flag.ContinueOnError)
 	job := flags.String("job", "", "")
-	for _, name := range []string{"jobspec", "generation", "runner", "control"} {
+	for _, name := range []string{"jobspec", "generation", "archive", "runner", "control"} {
 		flags.String(name, "", "")
 	}
 	if err := flags.Parse(args); err != nil {
