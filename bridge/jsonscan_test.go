@@ -58,6 +58,17 @@ func TestParseObject(t *testing.T) {
 	}
 }
 
+// invariant A4: what cannot be decoded may be sensitive, so its error says
+// where it is wrong, and shows nothing of it.
+func TestErrorsShowNoData(t *testing.T) {
+	const sensitive = "4111 1111"
+	for _, in := range []string{sensitive, `"` + sensitive + `"`, `{"card":` + sensitive + `}`, `{"card":"` + sensitive, `{"card":"` + sensitive + `"}x`, `{"card":"` + sensitive + "\xff\"}"} {
+		if _, err := parseObject([]byte(in), nil); err == nil || strings.Contains(err.Error(), "4111") {
+			t.Errorf("parseObject(%q): %v", in, err)
+		}
+	}
+}
+
 // Many fields take another way to find repeated names.
 func TestParseObjectManyFields(t *testing.T) {
 	var b strings.Builder

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
-	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
 // Step is what Apply is doing.
@@ -25,10 +24,15 @@ type Step string
 // The steps.
 const (
 	Creating  Step = "creating"  // a resource
-	Recording Step = "recording" // how a generation ended, or that one begins
+	Ending    Step = "ending"    // how a generation ended is recorded
+	Recording Step = "recording" // that a generation begins, or how far it is
+	Draining  Step = "draining"  // the generation that runs
+	Drained   Step = "drained"   // and on record
+	Replaying Step = "replaying" // a subscription goes back to where a dead generation began
 	Launching Step = "launching"
 	Starting  Step = "starting" // launched, does not run yet
 	Running   Step = "running"
+	Done      Step = "done" // of a backfill
 )
 
 // Event is a step that Apply takes.
@@ -38,16 +42,27 @@ type Event struct {
 	Generation int64
 	DataflowID string
 	Text       string
+	Messages   int64 // that a backfill has read; 0: not known
 }
 
 // JobResult is a job after Apply.
 type JobResult struct {
-	Job        string `json:"job"`
-	Generation int64  `json:"generation"`
-	DataflowID string `json:"dataflow_id"`
-	State      string `json:"state"`
-	Launched   bool   `json:"launched"` // by this Apply
-	Differs    bool   `json:"differs"`  // it runs with another spec and was left alone
+	Job        string         `json:"job"`
+	Generation int64          `json:"generation"`
+	DataflowID string         `json:"dataflow_id"`
+	State      string         `json:"state"`             // of the Dataflow job; of a retired one that had ended, as recorded
+	Launched   bool           `json:"launched"`          // by this Apply
+	Retired    bool           `json:"retired,omitempty"` // the spec has it no more
+	Drained    *DrainedResult `json:"drained,omitempty"` // the generation that this Apply drained
+}
+
+// DrainedResult is a generation that was drained.
+type DrainedResult struct {
+	Generation int64      `json:"generation"`
+	DataflowID string     `json:"dataflow_id"`
+	Seconds    float64    `json:"seconds"`     // until it was on record
+	Watermark  *time.Time `json:"watermark"`   // the last before the drain; null: not known
+	WindowsCut *int64     `json:"windows_cut"` // keys and windows that the drain cut; null: not known
 }
 
 // Result is what Apply has done.
@@ -91,35 +106,57 @@ func (d *Deployer) apply(ctx context.Context, p *Plan, progress func(Event)) (*R
 	if progress == nil {
 		progress = func(Event) {}
 	}
-	if errs := p.Errors(); len(errs) > 0 { // invariant D1
-		var b strings.Builder
-		for _, e := range errs {
-			fmt.Fprintf(&b, "\n  %s: %s", e.What, e.Text)
-			if e.Mend != "" {
-				fmt.Fprintf(&b, " (%s)", e.Mend)
-			}
-		}
-		return nil, exit.Environmentf("%s cannot be deployed: %d of the things that it needs are not right:%s", p.Group, len(errs), b.String())
+	if err := p.refuse("deployed"); err != nil { // invariant D1
+		return nil, err
+	}
+	if p.drains() && d.cfg.Drainer == nil {
+		return nil, errors.New("deploy: the plan drains jobs, and there is no drainer")
 	}
 	res := &Result{Group: p.Group, Spec: p.Spec, SpecFile: p.SpecFile, Created: []Resource{}, Jobs: []JobResult{}}
+	if err := d.prepare(ctx, p, res, progress); err != nil {
+		return res, err
+	}
+	t := &take{Deployer: d, plan: p, progress: progress, results: make([]*JobResult, len(p.Jobs))}
+	var err error
+	for _, s := range rollout(p.Jobs, p.Reshard) {
+		if err = t.step(ctx, s); err != nil {
+			break // invariant D4: the rest is left alone
+		}
+	}
+	for _, j := range t.results {
+		if j != nil {
+			res.Jobs = append(res.Jobs, *j)
+		}
+	}
+	return res, err
+}
+
+// refuse is the error of a plan with errors; nil if it has none.
+func (p *Plan) refuse(done string) error {
+	errs := p.Errors()
+	if len(errs) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	for _, e := range errs {
+		fmt.Fprintf(&b, "\n  %s: %s", e.What, e.Text)
+		if e.Mend != "" {
+			fmt.Fprintf(&b, " (%s)", e.Mend)
+		}
+	}
+	return exit.Environmentf("%s cannot be %s: %d of the things that it needs are not right:%s", p.Group, done, len(errs), b.String())
+}
+
+// prepare creates what is missing.
+func (d *Deployer) prepare(ctx context.Context, p *Plan, res *Result, progress func(Event)) error {
 	for _, r := range p.Create {
 		progress(Event{Step: Creating, Text: r.Kind + " " + r.Name})
 		if err := d.create(ctx, r); err != nil {
-			return res, err
+			return err
 		}
 		res.Created = append(res.Created, r)
 	}
-	if err := d.cfg.History.Ensure(ctx); err != nil {
-		return res, err
-	}
-	for _, a := range p.Jobs {
-		j, err := d.applyJob(ctx, p, a, progress)
-		if err != nil {
-			return res, err // invariant D4: the rest is left alone
-		}
-		res.Jobs = append(res.Jobs, j)
-	}
-	return res, nil
+	return d.cfg.History.Ensure(ctx)
 }
 
 // create creates a resource. What someone else has created meanwhile is as good.
@@ -133,11 +170,15 @@ func (d *Deployer) create(ctx context.Context, r Resource) error {
 	case kindTable:
 		err = d.createTable(ctx, r.Name)
 	case kindBigtableTable:
-		err = d.cfg.Clients.Bigtable.CreateTableFromConf(ctx, &bigtable.TableConf{
-			TableID: spec.Sinks.Bigtable.Table, Families: map[string]bigtable.GCPolicy{tables.Family: bigtable.NoGcPolicy()},
+		err = d.createBigtable(r.Name, func(t servingTable) error {
+			return d.cfg.Clients.Bigtable.CreateTableFromConf(ctx, &bigtable.TableConf{
+				TableID: t.table, Families: map[string]bigtable.GCPolicy{t.family: t.policy},
+			})
 		})
 	case kindBigtableFamily:
-		err = d.cfg.Clients.Bigtable.CreateColumnFamily(ctx, spec.Sinks.Bigtable.Table, tables.Family)
+		err = d.createBigtable(r.Name, func(t servingTable) error {
+			return d.cfg.Clients.Bigtable.CreateColumnFamilyWithConfig(ctx, t.table, t.family, bigtable.Family{GCPolicy: t.policy})
+		})
 	case kindFile:
 		err = d.stage(ctx)
 	default:

@@ -46,7 +46,7 @@ func TestApplyOnce(t *testing.T) {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
 	for i, j := range res.Jobs {
-		if j.Job != f.job.JobName(i) || j.Generation != 1 || j.State != "RUNNING" || !j.Launched || j.Differs || j.DataflowID == "" {
+		if j.Job != f.job.JobName(i) || j.Generation != 1 || j.State != "RUNNING" || !j.Launched || j.Drained != nil || j.DataflowID == "" {
 			t.Errorf("job %+v", j)
 		}
 		gs := f.generations(j.Job)
@@ -237,7 +237,7 @@ func TestNextGeneration(t *testing.T) {
 		{"recorded as void by hand", func(f *fixture, id string) {
 			f.request(id, pb.JobState_JOB_STATE_CANCELLED)
 			f.waitFor(id, pb.JobState_JOB_STATE_CANCELLED)
-			if _, err := f.store.Append(f.Context(), tables.Generation{Job: "flights-0", Generation: 1, Kind: tables.WriterStream, State: tables.StateVoid}); err != nil {
+			if _, err := f.store.Append(f.Context(), tables.Generation{Job: "flights-0", Generation: 1, Kind: tables.WriterStream, State: tables.StateVoid, Group: "flights"}); err != nil {
 				f.Fatal(err)
 			}
 		}, tables.StateVoid, "flights-0@1"},
@@ -284,30 +284,6 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-func TestDiffers(t *testing.T) {
-	f := start(t, true, nil)
-	f.apply()
-	f.job.Metadata.Description = "other words make no other spec"
-	if p := f.plan(); p.Pending() || len(p.Differing()) > 0 {
-		t.Errorf("plan %+v", p)
-	}
-	f.job.Spec.Horizon *= 2
-	p := f.plan()
-	if !slices.Equal(p.Differing(), f.job.JobNames()) {
-		t.Errorf("differing %v", p.Differing())
-	}
-	launches := f.jobs.launches
-	res := f.apply()
-	for _, j := range res.Jobs {
-		if !j.Differs || j.Launched {
-			t.Errorf("job %+v", j)
-		}
-	}
-	if f.jobs.launches != launches {
-		t.Error("a job that runs was replaced")
-	}
-}
-
 // invariant D1
 func TestStalePlan(t *testing.T) {
 	f := start(t, true, nil)
@@ -347,7 +323,7 @@ func TestBlocked(t *testing.T) {
 	g.job.Spec.Jobs = 1
 	g.apply()
 	if _, err := g.store.Append(t.Context(), tables.Generation{
-		Job: "flights-0", Generation: 2, Kind: tables.WriterStream, State: tables.StateOpen,
+		Job: "flights-0", Generation: 2, Kind: tables.WriterStream, State: tables.StateOpen, Group: "flights",
 		DataflowJobID: bigquery.NullString{StringVal: "2001-01-01_00_00_00-1", Valid: true},
 	}); err != nil {
 		t.Fatal(err)

@@ -9,7 +9,8 @@ import (
 	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
-// This file decides, without I/O, what becomes of one job.
+// This file decides, without I/O, what becomes of one job. What becomes of the
+// group is in rollout.go and reshard.go.
 
 // Kind is what is done about a job.
 type Kind string
@@ -19,6 +20,8 @@ const (
 	Keep    Kind = "keep"    // it runs: nothing is done
 	Launch  Kind = "launch"  // a generation is begun
 	Adopt   Kind = "adopt"   // it runs, but the history lacks its Dataflow id
+	Replace Kind = "replace" // it is drained, and the next generation is begun
+	Retire  Kind = "retire"  // the spec has it no more: it is drained, or how it ended is recorded
 	Blocked Kind = "blocked" // nothing can be done before someone looks
 )
 
@@ -30,43 +33,57 @@ type Ended struct {
 	Why        string `json:"why"`
 }
 
+// Drains is a generation that runs, or drains already, and is to be drained.
+type Drains struct {
+	Generation int64  `json:"generation"`
+	DataflowID string `json:"dataflow_id"`
+	State      string `json:"state"` // of the Dataflow job: RUNNING, DRAINING, …
+}
+
 // Action is what is done about one job.
 type Action struct {
-	Job        string `json:"job"`
-	Kind       Kind   `json:"kind"`
-	Generation int64  `json:"generation,omitempty"` // that runs, or is launched
-	DataflowID string `json:"dataflow_id,omitempty"`
-	Ended      *Ended `json:"ended,omitempty"`      // recorded before the launch
-	Supersedes string `json:"supersedes,omitempty"` // writer JOB@GENERATION whose rows do not count any more
-	Differs    bool   `json:"differs,omitempty"`    // it runs with another spec
-	Reason     string `json:"reason"`
+	Job        string  `json:"job"`
+	Kind       Kind    `json:"kind"`
+	Generation int64   `json:"generation,omitempty"`  // that runs, or is launched; of a retired job, its last
+	DataflowID string  `json:"dataflow_id,omitempty"` // of the job that runs and goes on
+	Ended      *Ended  `json:"ended,omitempty"`       // recorded before anything is launched
+	Drains     *Drains `json:"drains,omitempty"`      // drained before anything else is done about the job
+	Supersedes string  `json:"supersedes,omitempty"`  // writer JOB@GENERATION whose rows do not count any more
+	Reason     string  `json:"reason"`
 }
 
 // known is a job of the Dataflow API.
 type known struct {
 	id         string
 	state      pb.JobState
-	generation int64  // as labelled; 0: no label, or not read
-	group      string // as labelled
-	spec       string // as labelled
+	generation int64    // as labelled; 0: no label, or not read
+	group      string   // as labelled
+	spec       string   // as labelled
+	deployment string   // as labelled
+	reads      []string // subscriptions, full names; nil: not known
 }
 
 // observed is all that is known of a job.
 type observed struct {
-	group  string
-	job    string
-	spec   string             // hash of the spec that is wanted
-	latest *tables.Generation // newest row of the highest generation; nil: none
-	active *known             // the job of that name that has not ended; nil: none
-	last   *known             // the ended job that the latest generation was; nil: not found
+	group   string
+	job     string
+	spec    string             // hash of the spec that is wanted
+	retired bool               // the spec has no job of that name any more
+	latest  *tables.Generation // newest row of the highest generation; nil: none
+	active  *known             // the job of that name that has not ended; nil: none
+	last    *known             // the ended job that the latest generation was; nil: not found
 }
 
-// decide says what becomes of a job.
-func decide(o observed) Action {
-	if o.active != nil {
-		return decideActive(o)
+// decide says what becomes of a job; false if there is nothing to say, of a
+// job that the spec has no more and that has ended.
+func decide(o observed) (Action, bool) {
+	switch {
+	case o.active != nil:
+		return decideActive(o), true
+	case o.retired:
+		return decideGone(o)
 	}
-	return decideEnded(o)
+	return decideEnded(o), true
 }
 
 func decideActive(o observed) Action {
@@ -85,19 +102,28 @@ func decideActive(o observed) Action {
 		act.Reason = fmt.Sprintf("job %s runs as generation %d, which the history has as %s", a.id, a.generation, o.latest.State)
 	case o.latest.DataflowJobID.Valid && o.latest.DataflowJobID.StringVal != a.id:
 		act.Reason = fmt.Sprintf("job %s runs as generation %d, which the history has as job %s", a.id, a.generation, o.latest.DataflowJobID.StringVal)
-	case !starting(a.state):
+	case !starting(a.state) && a.state != pb.JobState_JOB_STATE_DRAINING:
 		act.Reason = fmt.Sprintf("job %s is %s: wait until it has ended, then apply again", a.id, state)
+	case o.retired:
+		act.drain(Retire, a)
+		act.Reason = "is " + state + ", and the spec has no such job any more"
+	case a.state == pb.JobState_JOB_STATE_DRAINING:
+		act.drain(Replace, a)
+		act.Generation, act.Reason = a.generation+1, "is "+state+" already"
+	case a.spec != o.spec:
+		act.drain(Replace, a)
+		act.Generation, act.Reason = a.generation+1, fmt.Sprintf("is %s with spec %s instead of %s", state, a.spec, o.spec)
+	case !o.latest.DataflowJobID.Valid:
+		act.Kind, act.Reason = Adopt, "is "+state+"; a launch whose answer was lost"
 	default:
 		act.Kind, act.Reason = Keep, "is "+state
-		if !o.latest.DataflowJobID.Valid {
-			act.Kind, act.Reason = Adopt, "is "+state+"; a launch whose answer was lost"
-		}
-		if a.spec != o.spec {
-			act.Differs = true
-			act.Reason += fmt.Sprintf(", with spec %s instead of %s", a.spec, o.spec)
-		}
 	}
 	return act
+}
+
+func (a *Action) drain(k Kind, j *known) {
+	a.Kind, a.DataflowID = k, ""
+	a.Drains = &Drains{Generation: j.generation, DataflowID: j.id, State: dataflowapi.StateName(j.state)}
 }
 
 // starting reports whether a job in the state runs, or will without anyone's help.
@@ -152,4 +178,22 @@ func decideEnded(o observed) Action {
 	act.Ended = ended
 	act.Reason = fmt.Sprintf("job %s of generation %d is %s", o.last.id, last.Generation, state)
 	return act
+}
+
+// decideGone says what becomes of a job that the spec has no more and that
+// does not run: the history still has to learn how it ended.
+func decideGone(o observed) (Action, bool) {
+	if o.latest == nil || o.latest.State != tables.StateOpen {
+		return Action{}, false
+	}
+	act := decideEnded(o)
+	if act.Kind == Blocked {
+		return act, true
+	}
+	if act.Ended == nil {
+		act.Ended = &Ended{Generation: o.latest.Generation, State: tables.StateVoid, Why: "it was not launched"}
+	}
+	act.Kind, act.Generation, act.Supersedes = Retire, o.latest.Generation, ""
+	act.Reason += ", and the spec has no such job any more"
+	return act, true
 }

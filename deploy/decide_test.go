@@ -15,14 +15,15 @@ import (
 )
 
 const (
-	running   = pb.JobState_JOB_STATE_RUNNING
-	pending   = pb.JobState_JOB_STATE_PENDING
-	draining  = pb.JobState_JOB_STATE_DRAINING
-	drained   = pb.JobState_JOB_STATE_DRAINED
-	cancelled = pb.JobState_JOB_STATE_CANCELLED
-	failed    = pb.JobState_JOB_STATE_FAILED
-	done      = pb.JobState_JOB_STATE_DONE
-	updated   = pb.JobState_JOB_STATE_UPDATED
+	running    = pb.JobState_JOB_STATE_RUNNING
+	pending    = pb.JobState_JOB_STATE_PENDING
+	draining   = pb.JobState_JOB_STATE_DRAINING
+	drained    = pb.JobState_JOB_STATE_DRAINED
+	cancelled  = pb.JobState_JOB_STATE_CANCELLED
+	cancelling = pb.JobState_JOB_STATE_CANCELLING
+	failed     = pb.JobState_JOB_STATE_FAILED
+	done       = pb.JobState_JOB_STATE_DONE
+	updated    = pb.JobState_JOB_STATE_UPDATED
 )
 
 func TestDecide(t *testing.T) {
@@ -42,6 +43,9 @@ func TestDecide(t *testing.T) {
 		last   *known
 		want   Action // without Job and Reason
 		reason string
+
+		retired bool
+		nothing bool // is decided
 	}{
 		{name: "first launch", want: Action{Kind: Launch, Generation: 1}, reason: "never launched"},
 		{name: "runs", latest: row(2, tables.StateOpen, "id-1"), active: runs(running, 2),
@@ -50,7 +54,13 @@ func TestDecide(t *testing.T) {
 			want: Action{Kind: Keep, Generation: 2, DataflowID: "id-1"}, reason: "is PENDING"},
 		{name: "runs with another spec", latest: row(2, tables.StateOpen, "id-1"),
 			active: &known{id: "id-1", state: running, generation: 2, group: "flights", spec: "bb"},
-			want:   Action{Kind: Keep, Generation: 2, DataflowID: "id-1", Differs: true}, reason: "with spec bb instead of aa"},
+			want:   Action{Kind: Replace, Generation: 3, Drains: &Drains{Generation: 2, DataflowID: "id-1", State: "RUNNING"}}, reason: "with spec bb instead of aa"},
+		{name: "starts with another spec", latest: row(2, tables.StateOpen, "id-1"),
+			active: &known{id: "id-1", state: pending, generation: 2, group: "flights", spec: "bb"},
+			want:   Action{Kind: Replace, Generation: 3, Drains: &Drains{Generation: 2, DataflowID: "id-1", State: "PENDING"}}, reason: "with spec bb instead of aa"},
+		{name: "runs with another spec, and its answer was lost", latest: row(2, tables.StateOpen, ""),
+			active: &known{id: "id-1", state: running, generation: 2, group: "flights", spec: "bb"},
+			want:   Action{Kind: Replace, Generation: 3, Drains: &Drains{Generation: 2, DataflowID: "id-1", State: "RUNNING"}}, reason: "with spec bb instead of aa"},
 		{name: "launched, but the answer was lost", latest: row(2, tables.StateOpen, ""), active: runs(running, 2),
 			want: Action{Kind: Adopt, Generation: 2, DataflowID: "id-1"}, reason: "answer was lost"},
 		{name: "on record, but not launched", latest: row(2, tables.StateOpen, ""),
@@ -72,8 +82,12 @@ func TestDecide(t *testing.T) {
 		{name: "cancelled, on record", latest: row(2, tables.StateCancelled, "id-1"),
 			want: Action{Kind: Launch, Generation: 3, Supersedes: "flights-0@2"}, reason: "is cancelled"},
 
-		{name: "drains", latest: row(2, tables.StateOpen, "id-1"), active: runs(draining, 2),
-			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "is DRAINING"},
+		{name: "drains: resumed", latest: row(2, tables.StateOpen, "id-1"), active: runs(draining, 2),
+			want: Action{Kind: Replace, Generation: 3, Drains: &Drains{Generation: 2, DataflowID: "id-1", State: "DRAINING"}}, reason: "is DRAINING"},
+		{name: "is being cancelled", latest: row(2, tables.StateOpen, "id-1"), active: runs(cancelling, 2),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "is CANCELLING"},
+		{name: "drains, but is drained on record", latest: row(2, tables.StateDrained, "id-1"), active: runs(draining, 2),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "has as drained"},
 		{name: "state of a later version", latest: row(2, tables.StateOpen, "id-1"), active: runs(99, 2),
 			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "is 99"},
 		{name: "somebody else's job", active: &known{id: "id-1", state: running},
@@ -94,9 +108,33 @@ func TestDecide(t *testing.T) {
 			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-0"}, reason: "no longer knows"},
 		{name: "updated, but the successor is gone", latest: row(2, tables.StateOpen, "id-1"), last: runs(updated, 2),
 			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "is UPDATED"},
+
+		{name: "retired, runs", retired: true, latest: row(2, tables.StateOpen, "id-1"), active: runs(running, 2),
+			want: Action{Kind: Retire, Generation: 2, Drains: &Drains{Generation: 2, DataflowID: "id-1", State: "RUNNING"}}, reason: "no such job any more"},
+		{name: "retired, drains", retired: true, latest: row(2, tables.StateOpen, "id-1"), active: runs(draining, 2),
+			want: Action{Kind: Retire, Generation: 2, Drains: &Drains{Generation: 2, DataflowID: "id-1", State: "DRAINING"}}, reason: "no such job any more"},
+		{name: "retired, is being cancelled", retired: true, latest: row(2, tables.StateOpen, "id-1"), active: runs(cancelling, 2),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-1"}, reason: "is CANCELLING"},
+		{name: "retired, has drained, on record", retired: true, latest: row(2, tables.StateDrained, "id-1"), nothing: true},
+		{name: "retired, void", retired: true, latest: row(2, tables.StateVoid, "id-1"), nothing: true},
+		{name: "retired, without a history", retired: true, nothing: true},
+		{name: "retired, has drained, not on record", retired: true, latest: row(2, tables.StateOpen, "id-1"), last: runs(drained, 2),
+			want: Action{Kind: Retire, Generation: 2, Ended: &Ended{Generation: 2, State: "drained", DataflowID: "id-1", Why: "its job is DRAINED"}}, reason: "no such job any more"},
+		{name: "retired, failed (P5)", retired: true, latest: row(2, tables.StateOpen, "id-1"), last: runs(failed, 2),
+			want: Action{Kind: Retire, Generation: 2, Ended: &Ended{Generation: 2, State: "void", DataflowID: "id-1", Why: "its job is FAILED"}}, reason: "is FAILED"},
+		{name: "retired, on record, but not launched", retired: true, latest: row(2, tables.StateOpen, ""),
+			want: Action{Kind: Retire, Generation: 2, Ended: &Ended{Generation: 2, State: "void", Why: "it was not launched"}}, reason: "was not launched"},
+		{name: "retired, open, but Dataflow has forgotten it (D3)", retired: true, latest: row(2, tables.StateOpen, "id-0"),
+			want: Action{Kind: Blocked, Generation: 2, DataflowID: "id-0"}, reason: "no longer knows"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := decide(observed{group: "flights", job: "flights-0", spec: "aa", latest: c.latest, active: c.active, last: c.last})
+			got, ok := decide(observed{group: "flights", job: "flights-0", spec: "aa", retired: c.retired, latest: c.latest, active: c.active, last: c.last})
+			if ok == c.nothing {
+				t.Fatalf("decided %v", ok)
+			}
+			if c.nothing {
+				return
+			}
 			if got.Job != "flights-0" || !strings.Contains(got.Reason, c.reason) {
 				t.Errorf("job %q, reason %q, want one with %q", got.Job, got.Reason, c.reason)
 			}

@@ -1,13 +1,21 @@
-// Package deploy brings the jobs of a StreamJob into being: it looks at what
-// there is, plans, and applies the plan.
+// Package deploy brings the jobs of a StreamJob into being and replaces them
+// while events flow: it looks at what there is, plans, and applies the plan. It
+// also recomputes windows from the archive (backfill.go).
 //
 // Flow: New.Plan reads everything that the jobs need (preflight_*.go: all
 // problems at once) and the state of every job in the history and in the
-// Dataflow API (observe.go), and decides per job (decide.go, pure). Apply
-// computes the plan again, creates what is missing, writes the resolved spec to
-// the staging folder, and then takes one job after the other: records how its
-// last generation ended, records the next one as open, launches, waits until
-// it runs.
+// Dataflow API (observe.go), and decides per job (decide.go), whether
+// subscriptions move between jobs (reshard.go) and in which order the jobs are
+// taken (rollout.go); these three are pure. Apply computes the plan again,
+// creates what is missing, writes the resolved spec to the staging folder, and
+// then takes one step after the other (take.go): records how the last
+// generation of a job ended, or drains the one that runs; records the next one
+// as open, launches it, waits until it runs.
+//
+// A job that runs with another spec is drained and replaced, as is one that
+// drains already; one that the spec has no more is drained and retired. Where a
+// running job reads what another one will read, all are drained before any is
+// launched; else one after the other, and what was away before comes back first.
 //
 // Invariants:
 //
@@ -15,14 +23,20 @@
 //   - A generation is on record before it is launched, and its launch carries
 //     a deployment label that names it: a killed Apply, or a launch whose
 //     answer was lost, is found again by that label and not launched twice. A
-//     job that runs is left alone (rule D2).
+//     drain that was begun is watched to its end by the next Apply (rule D2).
 //   - What the history and the API say of a job must fit together; where they
-//     do not, or cannot be read, nothing is done (rule D3).
-//   - A generation that ended without a drain is recorded void before its
-//     successor is launched (rule P5).
-//   - The first failure stops the rollout (rule D4).
+//     do not, or cannot be read, nothing is done. A successor is launched only
+//     when the service says DRAINED and that is on record (rule D3).
+//   - A job is never launched while another job reads one of its
+//     subscriptions: ids are dropped within a job only (rule P3).
+//   - A generation that ended without a drain is recorded void before anything
+//     is launched (rule P5).
+//   - At most one job is away at a time, unless subscriptions move; the first
+//     failure stops the rollout (rule D4).
+//   - A backfill counts from when its job is done and no streaming job takes
+//     events of its windows any more; then it replaces, it never adds (rules
+//     P2, P4).
 //
-// The package replaces no running job: one with another spec is reported. The
-// caller owns the clients and the history, which are interfaces or the
-// official clients.
+// The caller owns the clients, the history, the drainer and the observer, which
+// are interfaces or the official clients.
 package deploy

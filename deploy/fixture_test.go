@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/kappa-migrate/kappa/deploy"
+	"github.com/kappa-migrate/kappa/drain"
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/history"
 	"github.com/kappa-migrate/kappa/internal/tables"
@@ -64,17 +66,39 @@ func start(t *testing.T, prepared bool, behaviours map[string]dataflowtest.Behav
 	t.Cleanup(clients.Close)
 	f.clients = clients
 	f.jobs = &faultyJobs{Client: dataflowapi.New(clients.Dataflow, f.job.Spec.Project, f.job.Spec.Region)}
-	f.store = history.New(clients.BigQuery, f.job.Spec.Sinks.BigQuery.Dataset)
+	f.store = history.New(clients.BigQuery, f.job.Spec.Sinks.BigQuery.Dataset, f.job.Spec.Aggregations...)
 	if prepared {
 		dataflowtest.PrepareFlights(t, f.job, clients.PubSub, clients.Storage)
 	}
 	return f
 }
 
+// drainer drains by package drain, as the CLI does.
+type drainer struct{ f *fixture }
+
+func (d drainer) Drain(ctx context.Context, job string, progress func(string)) error {
+	_, err := drain.Run(ctx, drain.Config{
+		Log: slog.New(slog.DiscardHandler), API: d.f.jobs.Client, Recorder: d.f.store, Group: d.f.job.Metadata.Name,
+		Jobs: []string{job}, Poll: 10 * time.Millisecond, Timeout: 30 * time.Second,
+		Progress: func(p drain.Progress) { progress(string(p.Phase)) },
+	})
+	return err
+}
+
+func (d drainer) Observe(ctx context.Context, jobs []string) ([]deploy.Observation, error) {
+	readings, err := drain.Observe(ctx, d.f.jobs.Client, jobs)
+	var out []deploy.Observation
+	for _, r := range readings {
+		at, _ := r.Watermark().Time()
+		out = append(out, deploy.Observation{Job: r.Job, ID: r.ID, State: r.State, Watermark: at})
+	}
+	return out, err
+}
+
 func (f *fixture) config() deploy.Config {
 	return deploy.Config{
 		Log: slog.New(slog.DiscardHandler), Job: f.job, Clients: f.clients, Jobs: f.jobs, History: f.store,
-		Poll: 10 * time.Millisecond, StartTimeout: 30 * time.Second,
+		Drainer: drainer{f}, Observer: drainer{f}, Poll: 10 * time.Millisecond, StartTimeout: 30 * time.Second,
 	}
 }
 
@@ -117,6 +141,73 @@ func (f *fixture) generations(job string) []tables.Generation {
 		f.Fatal(err)
 	}
 	return log.Generations(job)
+}
+
+// workers makes the jobs that are launched from now on read what the spec gives
+// to a group of so many jobs, and behave as told beside that.
+func (f *fixture) workers(jobs int, change ...func(job string, b *dataflowtest.Behaviour)) {
+	f.Helper()
+	f.job.Spec.Jobs = jobs
+	behaviours := dataflowtest.Reading(f.job)
+	for name, b := range behaviours {
+		for _, fn := range change {
+			fn(name, &b)
+		}
+		behaviours[name] = b
+	}
+	dataflowtest.SetWorker(f, behaviours)
+}
+
+// launched is what ran when a job was launched: state and sources by name.
+type launched struct {
+	job     string
+	running []string
+}
+
+// watchLaunches keeps what runs at each launch, and fails the test if two jobs
+// then read one subscription, or if a job is not on record.
+func (f *fixture) watchLaunches() *[]launched {
+	var all []launched
+	f.jobs.launch = func(call func() (*pb.Job, error)) (*pb.Job, error) {
+		j, err := call()
+		active, aerr := f.jobs.Active(f.Context())
+		if aerr != nil {
+			f.Error(aerr)
+		}
+		l := launched{}
+		readers := map[string]string{}
+		for _, a := range active {
+			if a.GetId() == j.GetId() {
+				l.job = a.GetName()
+			} else {
+				l.running = append(l.running, a.GetName())
+			}
+			for _, s := range a.GetJobMetadata().GetPubsubDetails() {
+				if other := readers[s.GetSubscription()]; other != "" {
+					f.Errorf("%s and %s read %s", other, a.GetName(), s.GetSubscription())
+				}
+				readers[s.GetSubscription()] = a.GetName()
+			}
+		}
+		slices.Sort(l.running)
+		all = append(all, l)
+		return j, err
+	}
+	return &all
+}
+
+// summary is the history of the jobs of a group, as JOB@GENERATION STATE.
+func (f *fixture) summary() []string {
+	f.Helper()
+	log, err := f.store.Read(f.Context())
+	if err != nil {
+		f.Fatal(err)
+	}
+	var out []string
+	for _, s := range log.Standings() {
+		out = append(out, s.Writer().String()+" "+s.State)
+	}
+	return out
 }
 
 func (f *fixture) waitFor(id string, s pb.JobState) {

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strconv"
@@ -26,47 +27,29 @@ const (
 	errorMessages  = 3 // of a job that failed, quoted in the error
 )
 
-// applyJob does what was decided about a job, and waits until it runs.
-func (d *Deployer) applyJob(ctx context.Context, p *Plan, a Action, progress func(Event)) (JobResult, error) {
-	row := tables.Generation{Job: a.Job, Generation: a.Generation, Kind: tables.WriterStream, State: tables.StateOpen}
-	say := func(s Step, id, text string) {
-		progress(Event{Step: s, Job: a.Job, Generation: a.Generation, DataflowID: id, Text: text})
+// launching is one launch of a generation.
+type launching struct {
+	job        string
+	generation int64
+	group      string
+	kind       string // of writer: stream or backfill
+	template   string
+	specFile   string
+	spec       string            // hash
+	deployment string            // names the launch
+	parameters map[string]string // beside those that every generation has
+}
+
+func (d *Deployer) launching(p *Plan, job string, generation int64) launching {
+	return launching{
+		job: job, generation: generation, group: p.Group, kind: tables.WriterStream,
+		template: p.Template, specFile: p.SpecFile, spec: p.Spec, deployment: d.deployment(job, generation),
 	}
-	id := a.DataflowID
-	if a.Kind == Launch {
-		if e := a.Ended; e != nil {
-			say(Recording, e.DataflowID, fmt.Sprintf("generation %d as %s: %s", e.Generation, e.State, e.Why))
-			if err := d.recordEnd(ctx, a.Job, *e); err != nil {
-				return JobResult{}, err
-			}
-		}
-		// invariant D2: on record before it is launched.
-		say(Recording, "", fmt.Sprintf("generation %d as open", a.Generation))
-		row.Supersedes = bigquery.NullString{StringVal: a.Supersedes, Valid: a.Supersedes != ""}
-		if _, err := d.cfg.History.Append(ctx, row); err != nil {
-			return JobResult{}, err
-		}
-		say(Launching, "", "from "+p.Template)
-		var err error
-		if id, err = d.launch(ctx, p, a); err != nil {
-			return JobResult{}, err
-		}
-	}
-	if a.Kind == Launch || a.Kind == Adopt {
-		say(Recording, id, "its Dataflow job")
-		row.DataflowJobID = bigquery.NullString{StringVal: id, Valid: true}
-		if err := d.record(ctx, row); err != nil {
-			return JobResult{}, fmt.Errorf("%s was launched as %s: %w", a.Job, id, err)
-		}
-	}
-	state, err := d.waitRunning(ctx, a, id, say)
-	if err != nil {
-		return JobResult{}, err
-	}
-	return JobResult{
-		Job: a.Job, Generation: a.Generation, DataflowID: id, State: dataflowapi.StateName(state),
-		Launched: a.Kind == Launch, Differs: a.Differs,
-	}, nil
+}
+
+// row is the generation's row in the history, as open.
+func (l launching) row() tables.Generation {
+	return tables.Generation{Job: l.job, Generation: l.generation, Kind: l.kind, State: tables.StateOpen, Group: l.group}
 }
 
 // record records a fact that is one already, even if the caller leaves now.
@@ -77,37 +60,45 @@ func (d *Deployer) record(ctx context.Context, row tables.Generation) error {
 	return err
 }
 
-// recordEnd records how a generation ended (invariant P5: before its successor starts).
+// recordEnd records how a generation of a stream ended (invariant P5: before
+// its successor starts).
 func (d *Deployer) recordEnd(ctx context.Context, job string, e Ended) error {
+	group := d.cfg.Job.Metadata.Name
 	if e.State == tables.StateDrained {
-		return d.cfg.History.RecordDrained(ctx, d.cfg.Job.Metadata.Name, job, e.DataflowID, e.Generation, time.Time{})
+		return d.cfg.History.RecordDrained(ctx, group, job, e.DataflowID, e.Generation, time.Time{})
 	}
 	return d.record(ctx, tables.Generation{
-		Job: job, Generation: e.Generation, Kind: tables.WriterStream, State: e.State,
-		DataflowJobID: bigquery.NullString{StringVal: e.DataflowID, Valid: e.DataflowID != ""},
+		Job: job, Generation: e.Generation, Kind: tables.WriterStream, State: e.State, Group: group,
+		DataflowJobID: nullString(e.DataflowID),
 	})
 }
 
-// parameters is the launch of a generation.
-func (d *Deployer) parameters(p *Plan, a Action) *pb.LaunchFlexTemplateParameter {
+func nullString(s string) bigquery.NullString {
+	return bigquery.NullString{StringVal: s, Valid: s != ""}
+}
+
+// request is the launch as the service takes it.
+func (d *Deployer) request(l launching) *pb.LaunchFlexTemplateParameter {
 	t := d.cfg.Job.Spec.Tuning
 	labels := maps.Clone(d.cfg.Job.Metadata.Labels)
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	labels[dataflowapi.LabelGroup] = p.Group
-	labels[dataflowapi.LabelGeneration] = strconv.FormatInt(a.Generation, 10)
-	labels[dataflowapi.LabelSpec] = p.Spec
-	labels[dataflowapi.LabelDeployment] = d.deployment(a.Job, a.Generation)
+	labels[dataflowapi.LabelGroup] = l.group
+	labels[dataflowapi.LabelGeneration] = strconv.FormatInt(l.generation, 10)
+	labels[dataflowapi.LabelSpec] = l.spec
+	labels[dataflowapi.LabelDeployment] = l.deployment
+	parameters := map[string]string{
+		"jobspec": l.specFile, "job": l.job, "generation": labels[dataflowapi.LabelGeneration],
+	}
+	maps.Copy(parameters, l.parameters)
 	return &pb.LaunchFlexTemplateParameter{
-		JobName:  a.Job,
-		Template: &pb.LaunchFlexTemplateParameter_ContainerSpecGcsPath{ContainerSpecGcsPath: p.Template},
-		Parameters: map[string]string{
-			"jobspec": p.SpecFile, "job": a.Job, "generation": labels[dataflowapi.LabelGeneration],
-		},
+		JobName:    l.job,
+		Template:   &pb.LaunchFlexTemplateParameter_ContainerSpecGcsPath{ContainerSpecGcsPath: l.template},
+		Parameters: parameters,
 		Environment: &pb.FlexTemplateRuntimeEnvironment{
 			NumWorkers: int32(t.Workers), MaxWorkers: int32(t.MaxWorkers), MachineType: t.MachineType,
-			EnableStreamingEngine: true, AdditionalUserLabels: labels,
+			EnableStreamingEngine: l.kind == tables.WriterStream, AdditionalUserLabels: labels,
 		},
 	}
 }
@@ -115,20 +106,20 @@ func (d *Deployer) parameters(p *Plan, a Action) *pb.LaunchFlexTemplateParameter
 // launch launches a generation once and returns the id of its job. The service
 // has no request id for it: an answer that was lost, or says that the name is
 // taken, is settled by the deployment label of the job that runs.
-func (d *Deployer) launch(ctx context.Context, p *Plan, a Action) (string, error) {
+func (d *Deployer) launch(ctx context.Context, l launching) (string, error) {
 	var err error
 	for attempt := range launchAttempts {
 		var job *pb.Job
-		if job, err = d.cfg.Jobs.Launch(ctx, d.parameters(p, a)); err == nil && job.GetId() != "" {
+		if job, err = d.cfg.Jobs.Launch(ctx, d.request(l)); err == nil && job.GetId() != "" {
 			return job.GetId(), nil
 		}
 		if err == nil {
-			err = fmt.Errorf("launch job %s: the answer names no job", a.Job)
+			err = fmt.Errorf("launch job %s: the answer names no job", l.job)
 		} else if !uncertain(err) {
 			return "", err
 		}
-		d.cfg.Log.Warn("launch without an answer", "job", a.Job, "attempt", attempt+1, "error", err)
-		id, ferr := d.find(ctx, a)
+		d.cfg.Log.Warn("launch without an answer", "job", l.job, "attempt", attempt+1, "error", err)
+		id, ferr := d.find(ctx, l)
 		if ferr != nil {
 			return "", fmt.Errorf("%w; and whether the job was launched cannot be told: %w", err, ferr)
 		}
@@ -136,14 +127,14 @@ func (d *Deployer) launch(ctx context.Context, p *Plan, a Action) (string, error
 			return id, nil
 		}
 		if status.Code(err) == codes.AlreadyExists {
-			return "", fmt.Errorf("%w: it was not launched as generation %d of %s", err, a.Generation, p.Group)
+			return "", fmt.Errorf("%w: it was not launched as generation %d of %s", err, l.generation, l.group)
 		}
 		if err := d.pause(ctx); err != nil {
 			return "", err
 		}
 	}
 	return "", exit.Environmentf("%w (%d attempts)", err, launchAttempts).
-		WithHint("generation %d is on record and not launched: apply again", a.Generation)
+		WithHint("generation %d is on record and not launched: run the command again", l.generation)
 }
 
 // uncertain reports whether a failed launch may have launched.
@@ -155,25 +146,25 @@ func uncertain(err error) bool {
 	return false
 }
 
-// find looks for the job with the deployment label of a; "" if there is none.
-// It looks even if the caller has left: an id that is known now need not be
-// searched for by the next run.
-func (d *Deployer) find(ctx context.Context, a Action) (string, error) {
+// find looks for the job with the deployment label of a launch; "" if there is
+// none. It looks even if the caller has left: an id that is known now need not
+// be searched for by the next run.
+func (d *Deployer) find(ctx context.Context, l launching) (string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
 	defer cancel()
-	jobs, err := d.cfg.Jobs.Named(ctx, a.Job)
+	jobs, err := d.cfg.Jobs.Named(ctx, l.job)
 	if err != nil {
 		return "", err
 	}
 	for _, j := range jobs {
-		if dataflowapi.Terminal(j.GetCurrentState()) {
+		if dataflowapi.Terminal(j.GetCurrentState()) && l.kind == tables.WriterStream {
 			continue
 		}
 		full, err := d.cfg.Jobs.Get(ctx, j.GetId())
 		if err != nil {
 			return "", err
 		}
-		if full.GetLabels()[dataflowapi.LabelDeployment] == d.deployment(a.Job, a.Generation) {
+		if full.GetLabels()[dataflowapi.LabelDeployment] == l.deployment {
 			return full.GetId(), nil
 		}
 	}
@@ -182,7 +173,7 @@ func (d *Deployer) find(ctx context.Context, a Action) (string, error) {
 
 // waitRunning waits until a job runs. One that fails is void at once: its rows
 // must not count until somebody applies again.
-func (d *Deployer) waitRunning(ctx context.Context, a Action, id string, say func(Step, string, string)) (pb.JobState, error) {
+func (d *Deployer) waitRunning(ctx context.Context, row tables.Generation, id string, say func(Step, string, string)) (pb.JobState, error) {
 	deadline := time.Now().Add(d.cfg.StartTimeout)
 	shown := pb.JobState(-1)
 	for {
@@ -196,38 +187,47 @@ func (d *Deployer) waitRunning(ctx context.Context, a Action, id string, say fun
 			say(Running, id, "")
 			return state, nil
 		case dataflowapi.Terminal(state):
-			return state, d.failed(ctx, a, id, state)
+			return state, d.failed(ctx, row, id, state, pb.JobState_JOB_STATE_RUNNING)
 		case state != shown:
 			say(Starting, id, dataflowapi.StateName(state))
 			shown = state
 		}
 		if time.Now().After(deadline) {
-			return state, exit.With(exit.Failed, fmt.Errorf("%s (%s) is still %s after %s", a.Job, id, dataflowapi.StateName(state), d.cfg.StartTimeout)).
+			return state, exit.With(exit.Failed, fmt.Errorf("%s (%s) is still %s after %s", row.Job, id, dataflowapi.StateName(state), d.cfg.StartTimeout)).
 				WithHint("apply again to go on waiting")
 		}
 		if err := d.pause(ctx); err != nil {
-			return state, fmt.Errorf("%s (%s) is launched and %s: %w", a.Job, id, dataflowapi.StateName(state), err)
+			return state, fmt.Errorf("%s (%s) is launched and %s: %w", row.Job, id, dataflowapi.StateName(state), err)
 		}
 	}
 }
 
-func (d *Deployer) failed(ctx context.Context, a Action, id string, state pb.JobState) error {
+// failed is the error of a job that ended otherwise than it should, in its own
+// words. A generation that failed or was cancelled is recorded as void.
+func (d *Deployer) failed(ctx context.Context, row tables.Generation, id string, state, wanted pb.JobState) error {
 	msgs, err := d.cfg.Jobs.Errors(ctx, id, errorMessages)
 	if err != nil {
 		msgs = []string{"its messages cannot be read: " + err.Error()}
 	}
-	text := fmt.Sprintf("%s (%s) became %s instead of RUNNING", a.Job, id, dataflowapi.StateName(state))
+	text := fmt.Sprintf("%s (%s) became %s instead of %s", row.Job, id, dataflowapi.StateName(state), dataflowapi.StateName(wanted))
 	if len(msgs) > 0 {
 		text += ":\n" + strings.Join(msgs, "\n")
 	}
-	if state == pb.JobState_JOB_STATE_FAILED || state == pb.JobState_JOB_STATE_CANCELLED {
-		err := d.recordEnd(ctx, a.Job, Ended{Generation: a.Generation, State: tables.StateVoid, DataflowID: id})
-		if err != nil {
-			return fmt.Errorf("%s\nand generation %d could not be recorded as void: %w", text, a.Generation, err)
-		}
-		text += fmt.Sprintf("\ngeneration %d is recorded as void", a.Generation)
+	if !void(state) {
+		return exit.With(exit.Failed, errors.New(text)).WithHint("look at the job, then run the command again")
 	}
-	return exit.With(exit.Failed, fmt.Errorf("%s", text)).WithHint("mend the cause and apply again: generation %d follows", a.Generation+1)
+	row.State, row.DataflowJobID = tables.StateVoid, nullString(id)
+	if err := d.record(ctx, row); err != nil {
+		return fmt.Errorf("%s\nand generation %d could not be recorded as void: %w", text, row.Generation, err)
+	}
+	text += fmt.Sprintf("\ngeneration %d is recorded as void", row.Generation)
+	return exit.With(exit.Failed, errors.New(text)).WithHint("mend the cause and run the command again: generation %d follows", row.Generation+1)
+}
+
+// void reports whether what a job has written does not count once it is in a
+// state (invariant P5).
+func void(s pb.JobState) bool {
+	return s == pb.JobState_JOB_STATE_FAILED || s == pb.JobState_JOB_STATE_CANCELLED
 }
 
 // pause waits for the poll interval.

@@ -2,11 +2,15 @@ package deploy
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
 
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
+	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/history"
 	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
@@ -15,36 +19,44 @@ import (
 const clockSkew = time.Hour
 
 // observe gathers what the history and the API say of a job.
-func (d *Deployer) observe(ctx context.Context, name string, historyMissing bool) (observed, error) {
-	o := observed{group: d.cfg.Job.Metadata.Name, job: name, spec: d.hash}
-	if !historyMissing {
-		g, ok, err := d.cfg.History.Latest(ctx, name)
-		if err != nil {
-			return o, err
-		}
-		if ok {
-			o.latest = &g
-		}
+func (d *Deployer) observe(ctx context.Context, log history.Log, name string, retired bool) (observed, error) {
+	o := observed{group: d.cfg.Job.Metadata.Name, job: name, spec: d.hash, retired: retired}
+	if g, ok := log.Latest(name); ok {
+		o.latest = &g
 	}
 	jobs, err := d.cfg.Jobs.Named(ctx, name)
 	if err != nil {
 		return o, err
 	}
-	for _, j := range jobs {
-		if dataflowapi.Terminal(j.GetCurrentState()) {
-			continue
-		}
-		if j, err = d.cfg.Jobs.Get(ctx, j.GetId()); err != nil {
-			return o, err
-		}
-		o.active = asKnown(j)
-		return o, nil
+	if o.active, err = d.activeOf(ctx, jobs); err != nil {
+		return o, err
 	}
-	if o.latest == nil || o.latest.State != tables.StateOpen {
+	if o.active != nil && retired && o.active.group != o.group {
+		o.active = nil // the name is somebody else's now, so ours has ended
+	}
+	if o.active != nil || o.latest == nil || o.latest.State != tables.StateOpen {
 		return o, nil
 	}
 	o.last, err = d.lastOf(ctx, jobs, *o.latest)
 	return o, err
+}
+
+// activeOf is the job, of those of a name, that has not ended; nil: none.
+func (d *Deployer) activeOf(ctx context.Context, jobs []*pb.Job) (*known, error) {
+	for _, j := range jobs {
+		if dataflowapi.Terminal(j.GetCurrentState()) {
+			continue
+		}
+		full, err := d.cfg.Jobs.Get(ctx, j.GetId())
+		if err != nil {
+			return nil, err
+		}
+		if dataflowapi.Terminal(full.GetCurrentState()) {
+			continue // it has ended since
+		}
+		return asKnown(full), nil
+	}
+	return nil, nil
 }
 
 // lastOf finds the ended job that a generation was: by its Dataflow id, or,
@@ -52,10 +64,14 @@ func (d *Deployer) observe(ctx context.Context, name string, historyMissing bool
 func (d *Deployer) lastOf(ctx context.Context, jobs []*pb.Job, g tables.Generation) (*known, error) {
 	for _, j := range jobs {
 		if g.DataflowJobID.Valid {
-			if j.GetId() == g.DataflowJobID.StringVal {
-				return asKnown(j), nil
+			if j.GetId() != g.DataflowJobID.StringVal {
+				continue
 			}
-			continue
+			full, err := d.cfg.Jobs.Get(ctx, j.GetId())
+			if err != nil {
+				return nil, err
+			}
+			return asKnown(full), nil
 		}
 		if j.GetCreateTime().AsTime().Before(g.RecordedAt.Add(-clockSkew)) {
 			continue // older than the record, so not its launch
@@ -75,5 +91,48 @@ func asKnown(j *pb.Job) *known {
 	return &known{
 		id: j.GetId(), state: j.GetCurrentState(), generation: dataflowapi.Generation(j),
 		group: j.GetLabels()[dataflowapi.LabelGroup], spec: j.GetLabels()[dataflowapi.LabelSpec],
+		deployment: j.GetLabels()[dataflowapi.LabelDeployment], reads: reads(j),
 	}
+}
+
+// checkReaders checks that no job outside of the group reads what its jobs are
+// to read: each would get a part of the messages.
+func (d *Deployer) checkReaders(ctx context.Context, f *findings, group []string) error {
+	active, err := d.cfg.Jobs.Active(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range d.owners().readers(active) {
+		if !slices.Contains(group, r.job.GetName()) {
+			f.error("subscription "+short(r.subscription), fmt.Sprintf("is read by job %s (%s), which is not one of %s: each would get a part of the messages",
+				r.job.GetName(), r.job.GetId(), f.plan.Group), "drain or cancel that job, or give it a subscription of its own")
+		}
+	}
+	return nil
+}
+
+// unread fails if another job still reads what a job is to read. What was
+// planned is looked at again right before the launch: whatever happened
+// meanwhile, two jobs must not share a subscription (invariant P3).
+func (d *Deployer) unread(ctx context.Context, job string) error {
+	active, err := d.cfg.Jobs.Active(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range d.owners().readers(active) {
+		if r.owner != job {
+			continue
+		}
+		// The list may be behind.
+		j, err := d.cfg.Jobs.Get(ctx, r.job.GetId())
+		if err != nil {
+			return err
+		}
+		if !dataflowapi.Terminal(j.GetCurrentState()) {
+			return exit.Environmentf("%s is not launched: its subscription %s is still read by %s (%s), which is %s",
+				job, short(r.subscription), j.GetName(), j.GetId(), dataflowapi.StateName(j.GetCurrentState())).
+				WithHint("drain %s, then apply again", j.GetName())
+		}
+	}
+	return nil
 }

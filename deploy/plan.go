@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,11 +9,14 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
 
+	"github.com/kappa-migrate/kappa/internal/dataflowapi"
+	"github.com/kappa-migrate/kappa/internal/history"
 	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
@@ -28,14 +32,24 @@ type Jobs interface {
 	Errors(ctx context.Context, id string, n int) ([]string, error)
 	// Launch launches a flex template, once.
 	Launch(ctx context.Context, p *pb.LaunchFlexTemplateParameter) (*pb.Job, error)
+	// Active returns all jobs of the project and region that have not ended, as
+	// summaries: with their sources.
+	Active(ctx context.Context) ([]*pb.Job, error)
+}
+
+// Drainer drains a job; internal/cli/deploy makes one of package drain.
+type Drainer interface {
+	// Drain drains the job of that name, or watches its drain if it drains
+	// already, and returns when the service has said that it is over and that
+	// is on record in the history. Progress is told what to show, in a line.
+	Drain(ctx context.Context, job string, progress func(text string)) error
 }
 
 // History is the log of generations; history.Store is one. Its tables may not
 // exist before Ensure.
 type History interface {
 	Ensure(ctx context.Context) error
-	// Latest returns the newest row of the highest generation of a job.
-	Latest(ctx context.Context, job string) (tables.Generation, bool, error)
+	Read(ctx context.Context) (history.Log, error)
 	// Append records the state of a generation once it can be read; it is idempotent.
 	Append(ctx context.Context, g tables.Generation) (tables.Generation, error)
 	// RecordDrained records that a generation has ended by a drain.
@@ -50,13 +64,18 @@ const (
 
 // Config configures a Deployer.
 type Config struct {
-	Log          *slog.Logger
-	Job          *jobspecs.StreamJob
-	Clients      *Clients
-	Jobs         Jobs
-	History      History
-	StartTimeout time.Duration // longest wait until a launched job runs; 0: DefaultStartTimeout
-	Poll         time.Duration // pause between two looks at a job; 0: DefaultPoll
+	Log      *slog.Logger
+	Job      *jobspecs.StreamJob
+	Clients  *Clients
+	Jobs     Jobs
+	History  History
+	Drainer  Drainer  // nil: plans that drain a job cannot be applied
+	Observer Observer // nil: no backfills
+	// WithoutReplay launches the successor of a dead generation even if the
+	// snapshot that it would read again from is gone.
+	WithoutReplay bool
+	StartTimeout  time.Duration // longest wait until a launched job runs; 0: DefaultStartTimeout
+	Poll          time.Duration // pause between two looks at a job; 0: DefaultPoll
 }
 
 func (c *Config) validate() error {
@@ -115,6 +134,12 @@ type Plan struct {
 	Create   []Resource `json:"create"`
 	Jobs     []Action   `json:"jobs"`
 	Problems []Problem  `json:"problems"`
+
+	// Reshard says that subscriptions move between jobs: all that are to be
+	// drained are drained before any is launched. Otherwise one after the other
+	// is replaced.
+	Reshard       bool   `json:"reshard"`
+	ReshardReason string `json:"reshard_reason,omitempty"`
 }
 
 // Pending reports whether applying the plan would change anything.
@@ -130,15 +155,9 @@ func (p *Plan) Pending() bool {
 	return false
 }
 
-// Differing are the jobs that run with another spec, which Apply leaves alone.
-func (p *Plan) Differing() []string {
-	var names []string
-	for _, j := range p.Jobs {
-		if j.Differs {
-			names = append(names, j.Job)
-		}
-	}
-	return names
+// drains reports whether applying the plan drains jobs.
+func (p *Plan) drains() bool {
+	return slices.ContainsFunc(p.Jobs, func(a Action) bool { return a.Drains != nil })
 }
 
 // Errors are the problems that keep the plan from being applied.
@@ -152,18 +171,31 @@ func (p *Plan) Errors() []Problem {
 	return out
 }
 
-// same reports whether both plans do the same.
+// same reports whether o, made later, does the same as p.
 func (p *Plan) same(o *Plan) bool {
 	return p.Spec == o.Spec && p.SpecFile == o.SpecFile && p.Template == o.Template &&
+		(p.Reshard || !o.Reshard) && // drains that are over need not come first any more
 		reflect.DeepEqual(p.Create, o.Create) && reflect.DeepEqual(p.decisions(), o.decisions())
 }
 
 // decisions are the actions without the words, in which a state may show that
-// moves by itself.
+// moves by itself, and without the end of a drain, which comes by itself too.
 func (p *Plan) decisions() []Action {
 	var out []Action
 	for _, a := range p.Jobs {
 		a.Reason = ""
+		if e := a.Ended; e != nil {
+			a.Ended = &Ended{Generation: e.Generation, State: e.State, DataflowID: e.DataflowID}
+		}
+		if d := a.Drains; d != nil && d.State == dataflowapi.StateName(pb.JobState_JOB_STATE_DRAINING) {
+			a.Drains, a.Ended = nil, &Ended{Generation: d.Generation, State: tables.StateDrained, DataflowID: d.DataflowID}
+			if a.Kind == Replace {
+				a.Kind = Launch
+			}
+		}
+		if d := a.Drains; d != nil {
+			a.Drains = &Drains{Generation: d.Generation, DataflowID: d.DataflowID}
+		}
 		out = append(out, a)
 	}
 	return out
@@ -216,28 +248,85 @@ func (d *Deployer) specFile() (bucket, object string) {
 // Plan looks at everything and says what Apply would do. A plan with errors is
 // a plan too: only what cannot be looked at at all is an error here.
 func (d *Deployer) Plan(ctx context.Context) (*Plan, error) {
-	spec := d.cfg.Job.Spec
-	bucket, object := d.specFile()
-	p := &Plan{
-		Group: d.cfg.Job.Metadata.Name, Project: spec.Project, Region: spec.Region, Template: spec.Template,
-		Spec: d.hash, SpecFile: "gs://" + bucket + "/" + object,
-		Create: []Resource{}, Jobs: []Action{}, Problems: []Problem{},
-	}
+	p := d.emptyPlan()
 	f := &findings{plan: p}
 	d.preflight(ctx, f)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("plan %s: %w", p.Group, ctx.Err())
 	}
-	for _, name := range d.cfg.Job.JobNames() {
-		o, err := d.observe(ctx, name, f.historyMissing)
-		if err != nil {
-			return nil, err
+	if err := d.planJobs(ctx, f); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// emptyPlan is a plan before anything was looked at.
+func (d *Deployer) emptyPlan() *Plan {
+	spec := d.cfg.Job.Spec
+	bucket, object := d.specFile()
+	return &Plan{
+		Group: d.cfg.Job.Metadata.Name, Project: spec.Project, Region: spec.Region, Template: spec.Template,
+		Spec: d.hash, SpecFile: "gs://" + bucket + "/" + object,
+		Create: []Resource{}, Jobs: []Action{}, Problems: []Problem{},
+	}
+}
+
+// planJobs decides about the jobs of the spec and about those that it has no
+// more.
+func (d *Deployer) planJobs(ctx context.Context, f *findings) error {
+	p := f.plan
+	var log history.Log
+	if !f.historyMissing {
+		var err error
+		if log, err = d.cfg.History.Read(ctx); err != nil {
+			return err
 		}
-		a := decide(o)
+	}
+	wanted := d.cfg.Job.JobNames()
+	running := map[string]known{}
+	all := names(d.cfg.Job, log)
+	for i, name := range all {
+		o, err := d.observe(ctx, log, name, i >= len(wanted))
+		if err != nil {
+			return err
+		}
+		a, ok := decide(o)
+		if !ok {
+			continue
+		}
 		p.Jobs = append(p.Jobs, a)
+		if o.active != nil {
+			running[name] = *o.active
+		}
 		if a.Kind == Blocked {
 			f.error("job "+name, a.Reason, "")
 		}
 	}
-	return p, nil
+	p.ReshardReason = reshard(d.owners(), p.Jobs, running)
+	p.Reshard = p.ReshardReason != ""
+	return d.checkReaders(ctx, f, all)
+}
+
+// retired are the jobs that have run for a group and that it has no more, by
+// their number.
+func retired(wanted, ran []string) []string {
+	var out []string
+	for _, name := range ran {
+		if !slices.Contains(wanted, name) {
+			out = append(out, name)
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) })
+	return out
+}
+
+// owners is which job is to read a subscription.
+func (d *Deployer) owners() owners {
+	out := owners{}
+	for i, name := range d.cfg.Job.JobNames() {
+		for _, s := range d.cfg.Job.JobSubscriptions(i) {
+			out[subscription(d.cfg.Job.Spec.Project, s)] = name
+		}
+	}
+	return out
 }

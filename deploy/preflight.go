@@ -12,13 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"cloud.google.com/go/bigtable"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"cloud.google.com/go/storage"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
 // findings collects what preflight finds, into the plan: all of it, so that
@@ -135,30 +132,6 @@ func checkSubscription(f *findings, what string, s *pubsubpb.Subscription) {
 	}
 	if s.GetEnableExactlyOnceDelivery() {
 		f.warning(what, "has exactly-once delivery, which slows Dataflow down and which deduplication by event id makes needless", "switch it off")
-	}
-}
-
-// checkBigtable checks the serving table.
-func (d *Deployer) checkBigtable(ctx context.Context, f *findings) {
-	sink := d.cfg.Job.Spec.Sinks.Bigtable
-	name := sink.Instance + "/" + sink.Table
-	info, err := d.cfg.Clients.Bigtable.TableInfo(ctx, sink.Table)
-	if status.Code(err) == codes.NotFound {
-		f.create(kindBigtableTable, name, "with family "+tables.Family)
-		return
-	}
-	if err != nil {
-		f.error("Bigtable table "+name, "cannot be read: "+err.Error(), "")
-		return
-	}
-	i := slices.IndexFunc(info.FamilyInfos, func(fam bigtable.FamilyInfo) bool { return fam.Name == tables.Family })
-	if i < 0 {
-		f.create(kindBigtableFamily, name+"/"+tables.Family, "")
-		return
-	}
-	if p := info.FamilyInfos[i].GCPolicy; strings.Contains(p, "age()") {
-		// A cell's timestamp is its window's start.
-		f.error("Bigtable family "+name+"/"+tables.Family, fmt.Sprintf("has the garbage collection policy %q: it deletes aggregates by the age of their windows", p), "set the policy to never, or to maxversions=1")
 	}
 }
 

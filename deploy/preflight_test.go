@@ -12,6 +12,7 @@ import (
 
 	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest"
 )
 
@@ -45,6 +46,11 @@ func TestPreflightCollects(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	if err := f.clients.Bigtable.CreateTableFromConf(t.Context(), &bigtable.TableConf{
+		TableID: "event-ids", Families: map[string]bigtable.GCPolicy{tables.IDFamily: bigtable.MaxAgePolicy(tables.IDMaxAge - time.Hour)},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	p, err := f.deployer().Plan(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -64,8 +70,9 @@ func TestPreflightCollects(t *testing.T) {
 		"error: table kappa.raw_flights: column event_id is BYTES instead of STRING",
 		"error: table kappa.raw_flights: lacks the column event_time TIMESTAMP",
 		"warning: table kappa.raw_flights: is not partitioned by day of event_time",
-		`error: Bigtable family kappa/aggregates/m: has the garbage collection policy "age() > 1d"`,
-		"error: template gs://kappa-demo-templates/kappa-pipeline.json: does not exist",
+		`error: Bigtable family kappa/aggregates/m: has the garbage collection policy "age() > 1d": it deletes aggregates`,
+		`error: Bigtable family kappa/event-ids/i: has the garbage collection policy "age() > `,
+		"error: template gs://kappa-demo-templates/kappa-pipeline-v1.json: does not exist",
 		"error: staging bucket gs://kappa-demo-staging: does not exist",
 	} {
 		ok := false
@@ -105,6 +112,41 @@ func TestPreflightTemplate(t *testing.T) {
 	}
 }
 
+// The table of event ids is made so that ids live as long as they are needed,
+// and an existing one that keeps them for longer is as good.
+func TestCreatesIDs(t *testing.T) {
+	for name, existing := range map[string]*bigtable.TableConf{
+		"none":               nil,
+		"without the family": {TableID: "event-ids"},
+		"one version":        {TableID: "event-ids", Families: map[string]bigtable.GCPolicy{tables.IDFamily: bigtable.MaxVersionsPolicy(1)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, true, nil)
+			f.job.Spec.Jobs = 1
+			if existing != nil {
+				if err := f.clients.Bigtable.CreateTableFromConf(t.Context(), existing); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.apply()
+			info, err := f.clients.Bigtable.TableInfo(t.Context(), "event-ids")
+			if err != nil || len(info.FamilyInfos) != 1 || info.FamilyInfos[0].Name != tables.IDFamily {
+				t.Fatalf("%+v, %v", info, err)
+			}
+			want := bigtable.MaxAgePolicy(tables.IDMaxAge)
+			if name == "one version" {
+				want = bigtable.MaxVersionsPolicy(1)
+			}
+			if got := info.FamilyInfos[0].FullGCPolicy; got.String() != want.String() {
+				t.Errorf("policy %s, want %s", got, want)
+			}
+			if p := f.plan(); len(p.Create) > 0 || len(p.Problems) > 0 {
+				t.Errorf("afterwards %+v", p)
+			}
+		})
+	}
+}
+
 // What is missing is created, and what is there is completed.
 func TestCreates(t *testing.T) {
 	f := start(t, true, map[string]dataflowtest.Behaviour{})
@@ -117,7 +159,7 @@ func TestCreates(t *testing.T) {
 	for _, r := range res.Created {
 		created = append(created, r.Kind+" "+r.Name)
 	}
-	for _, want := range []string{"dataset kappa", "table kappa.generations", "table kappa.watermarks", "table kappa.raw_flights", "table kappa.late_flights", "table kappa.stream_flights", "bigtable family kappa/aggregates/m", "file " + res.SpecFile} {
+	for _, want := range []string{"dataset kappa", "table kappa.generations", "table kappa.watermarks", "table kappa.raw_flights", "table kappa.late_flights", "table kappa.stream_flights", "bigtable family kappa/aggregates/m", "bigtable table kappa/event-ids", "file " + res.SpecFile} {
 		ok := false
 		for _, got := range created {
 			ok = ok || got == want

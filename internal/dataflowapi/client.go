@@ -58,23 +58,37 @@ func retry() gax.CallOption {
 // Named returns all jobs of that name that the service still knows, newest
 // first, as summaries: without labels.
 func (c *Client) Named(ctx context.Context, name string) ([]*pb.Job, error) {
-	it := c.api.Jobs.ListJobs(ctx, &pb.ListJobsRequest{
-		ProjectId: c.project, Location: c.region, Name: &name, Filter: pb.ListJobsRequest_ALL,
-	}, retry())
+	return c.list(ctx, "list the jobs named "+name,
+		&pb.ListJobsRequest{Name: &name, Filter: pb.ListJobsRequest_ALL},
+		func(j *pb.Job) bool { return j.GetName() == name })
+}
+
+// Active returns all jobs that have not ended, newest first, as summaries: with
+// their sources, without labels.
+func (c *Client) Active(ctx context.Context) ([]*pb.Job, error) {
+	return c.list(ctx, "list the active jobs",
+		&pb.ListJobsRequest{Filter: pb.ListJobsRequest_ACTIVE},
+		func(j *pb.Job) bool { return !Terminal(j.GetCurrentState()) })
+}
+
+func (c *Client) list(ctx context.Context, what string, req *pb.ListJobsRequest, keep func(*pb.Job) bool) ([]*pb.Job, error) {
+	req.ProjectId, req.Location = c.project, c.region
+	it := c.api.Jobs.ListJobs(ctx, req, retry())
 	var jobs []*pb.Job
 	for {
 		j, err := it.Next()
+		// invariant D3: a region that did not answer may have the job. The
+		// last page may say so without a job.
+		if r, ok := it.Response.(*pb.ListJobsResponse); ok && len(r.GetFailedLocation()) > 0 {
+			return nil, exit.Environmentf("%s: the region %s did not answer", what, r.GetFailedLocation()[0].GetName())
+		}
 		if errors.Is(err, iterator.Done) {
 			return jobs, nil
 		}
 		if err != nil {
-			return nil, c.wrap(ctx, "list the jobs named "+name, err)
+			return nil, c.wrap(ctx, what, err)
 		}
-		// invariant D3: a region that did not answer may have the job.
-		if r, ok := it.Response.(*pb.ListJobsResponse); ok && len(r.GetFailedLocation()) > 0 {
-			return nil, exit.Environmentf("list the jobs named %s: the region %s did not answer", name, r.GetFailedLocation()[0].GetName())
-		}
-		if j.GetName() == name {
+		if keep(j) {
 			jobs = append(jobs, j)
 		}
 	}

@@ -6,7 +6,9 @@
 //
 // Flow: Ensure creates the tables; Read folds the log into the newest row of
 // every writer; Append adds a row and reads it back; RecordDrained is what a
-// finished drain says; PublishWatermarks appends watermarks.
+// finished drain says, with the windows that it has cut (cut.go);
+// PublishWatermarks appends watermarks. What follows from the log for others,
+// whose rows count and whose ids are handed over, is in writers.go.
 //
 // Invariants:
 //
@@ -15,6 +17,8 @@
 //     those it was decided on, whatever the clocks say.
 //   - A writer that has ended does not open again: an open generation may end
 //     as drained, cancelled or void, and any may become void.
+//   - What a writer is (kind, group, Dataflow job, a backfill's windows) never
+//     changes, and what a row does not say is as it was.
 //   - Append is idempotent: what the log already says is not said again.
 //   - Append returns without an error only when the row can be read: a step of
 //     a rollout is recorded before it is taken (rule D2).

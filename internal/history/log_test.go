@@ -15,10 +15,12 @@ import (
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func row(gen, seq int64, state string, at time.Duration) tables.Generation {
-	return tables.Generation{Job: "flights-0", Generation: gen, Kind: tables.WriterStream, State: state, RecordedAt: t0.Add(at), Seq: seq}
+	return tables.Generation{Job: "flights-0", Generation: gen, Kind: tables.WriterStream, State: state, Group: "flights", RecordedAt: t0.Add(at), Seq: seq}
 }
 
 func null(s string) bigquery.NullString { return bigquery.NullString{StringVal: s, Valid: s != ""} }
+
+func at(t time.Time) bigquery.NullTimestamp { return bigquery.NullTimestamp{Timestamp: t, Valid: true} }
 
 func TestFold(t *testing.T) {
 	l := Fold([]tables.Generation{
@@ -54,8 +56,24 @@ func TestNext(t *testing.T) {
 	drained := row(1, 2, tables.StateDrained, 0)
 	void := row(1, 2, tables.StateVoid, 0)
 	say := func(state, id string) tables.Generation {
-		return tables.Generation{Job: "flights-0", Generation: 1, Kind: tables.WriterStream, State: state, DataflowJobID: null(id)}
+		return tables.Generation{Job: "flights-0", Generation: 1, Kind: tables.WriterStream, State: state, Group: "flights", DataflowJobID: null(id)}
 	}
+	with := func(g tables.Generation, change func(*tables.Generation)) tables.Generation {
+		change(&g)
+		return g
+	}
+	cut := func(n int64, watermark time.Time) func(*tables.Generation) {
+		return func(g *tables.Generation) {
+			g.Watermark, g.WindowsCut = at(watermark), bigquery.NullInt64{Int64: n, Valid: true}
+		}
+	}
+	cutDrained := with(drained, cut(7, t0))
+	backfill := func(g tables.Generation, from, to time.Time) tables.Generation {
+		g.Kind, g.WindowFrom, g.WindowTo = tables.WriterBackfill, at(from), at(to)
+		return g
+	}
+	hour := t0.Truncate(time.Hour)
+	openBackfill := backfill(open, hour, hour.Add(time.Hour))
 	for _, c := range []struct {
 		name  string
 		log   []tables.Generation
@@ -86,6 +104,33 @@ func TestNext(t *testing.T) {
 		{name: "void is not drained", log: []tables.Generation{void}, say: say(tables.StateDrained, ""), err: "has ended stays so"},
 		{name: "another Dataflow job", log: []tables.Generation{withID}, say: say(tables.StateOpen, "id-2"), err: "it is id-1"},
 		{name: "another kind", log: []tables.Generation{open}, say: tables.Generation{Job: "flights-0", Generation: 1, Kind: tables.WriterBackfill, State: tables.StateOpen}, err: "it is a stream"},
+		{name: "group learned from the log", log: []tables.Generation{open}, now: time.Minute,
+			say:  with(say(tables.StateDrained, ""), func(g *tables.Generation) { g.Group = "" }),
+			want: row(1, 2, tables.StateDrained, time.Minute)},
+		{name: "no group", say: with(say(tables.StateOpen, ""), func(g *tables.Generation) { g.Group = "" }), err: "no job group"},
+		{name: "another group", log: []tables.Generation{open}, say: with(say(tables.StateDrained, ""), func(g *tables.Generation) { g.Group = "clicks" }), err: "it belongs to flights"},
+		{name: "drained with what it cut", log: []tables.Generation{open}, now: time.Minute,
+			say:  with(say(tables.StateDrained, ""), cut(7, t0.Add(999))), // nanoseconds
+			want: with(row(1, 2, tables.StateDrained, time.Minute), cut(7, t0))},
+		{name: "what was cut is kept", log: []tables.Generation{cutDrained}, say: say(tables.StateVoid, ""), now: time.Minute,
+			want: with(row(1, 3, tables.StateVoid, time.Minute), cut(7, t0))},
+		{name: "what was cut is said twice, by one who saw less", log: []tables.Generation{cutDrained}, say: with(say(tables.StateDrained, ""), cut(9, t0.Add(time.Hour))),
+			want: cutDrained, known: true},
+		{name: "what was cut is learned later", log: []tables.Generation{drained}, say: with(say(tables.StateDrained, ""), cut(7, t0)), now: time.Minute,
+			want: with(row(1, 3, tables.StateDrained, time.Minute), cut(7, t0))},
+		{name: "first row of a backfill", say: backfill(say(tables.StateOpen, ""), hour, hour.Add(time.Hour)),
+			want: backfill(row(1, 1, tables.StateOpen, 0), hour, hour.Add(time.Hour))},
+		{name: "a backfill keeps its windows", log: []tables.Generation{openBackfill}, now: time.Minute,
+			say:  with(say(tables.StateDrained, ""), func(g *tables.Generation) { g.Kind = tables.WriterBackfill }),
+			want: backfill(row(1, 2, tables.StateDrained, time.Minute), hour, hour.Add(time.Hour))},
+		{name: "a backfill said twice, in another zone", log: []tables.Generation{openBackfill},
+			say:  backfill(say(tables.StateOpen, ""), hour.In(time.FixedZone("", 3600)), hour.Add(time.Hour)),
+			want: openBackfill, known: true},
+		{name: "a backfill of other windows", log: []tables.Generation{openBackfill}, say: backfill(say(tables.StateOpen, ""), hour, hour.Add(2*time.Hour)), err: "with other windows"},
+		{name: "a backfill without windows", say: with(say(tables.StateOpen, ""), func(g *tables.Generation) { g.Kind = tables.WriterBackfill }), err: "needs a span"},
+		{name: "a backfill without an end", say: with(say(tables.StateOpen, ""), func(g *tables.Generation) { g.Kind, g.WindowFrom = tables.WriterBackfill, at(hour) }), err: "needs a span"},
+		{name: "a backfill of nothing", say: backfill(say(tables.StateOpen, ""), hour, hour), err: "needs a span"},
+		{name: "a stream with windows", say: with(say(tables.StateOpen, ""), func(g *tables.Generation) { g.WindowTo = at(hour) }), err: "has no span"},
 		{name: "no generation", say: tables.Generation{Job: "flights-0", Kind: tables.WriterStream, State: tables.StateOpen}, err: "incomplete"},
 		{name: "unknown state", say: say("running", ""), err: "incomplete"},
 	} {
@@ -116,6 +161,11 @@ func TestAppendedRowHolds(t *testing.T) {
 			g := tables.Generation{
 				Job: "flights-0", Generation: rapid.Int64Range(1, 3).Draw(rt, "generation"),
 				Kind: tables.WriterStream, State: rapid.SampledFrom(states).Draw(rt, "state"),
+				Group: rapid.SampledFrom([]string{"", "flights", "clicks"}).Draw(rt, "group"),
+			}
+			if rapid.Bool().Draw(rt, "cut") {
+				g.Watermark = at(t0.Add(time.Duration(rapid.Int64Range(0, 3000).Draw(rt, "watermark"))))
+				g.WindowsCut = bigquery.NullInt64{Int64: rapid.Int64Range(0, 2).Draw(rt, "windows cut"), Valid: true}
 			}
 			clock := t0.Add(time.Duration(rapid.Int64Range(-1e12, 1e12).Draw(rt, "clock")))
 			r, known, err := Fold(rows).next(g, clock)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/tables"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 const (
@@ -25,16 +26,18 @@ const (
 
 // Store is the history in one dataset.
 type Store struct {
-	client  *bigquery.Client
-	dataset *bigquery.Dataset
-	now     func() time.Time
-	fresh   map[string]bool // tables that Ensure has created
+	client       *bigquery.Client
+	dataset      *bigquery.Dataset
+	aggregations []jobspecs.Aggregation
+	now          func() time.Time
+	fresh        map[string]bool // tables that Ensure has created
 }
 
 // New returns the history in a dataset of the client's project. The caller
-// owns the client.
-func New(client *bigquery.Client, dataset string) *Store {
-	return &Store{client: client, dataset: client.Dataset(dataset), now: time.Now, fresh: map[string]bool{}}
+// owns the client. The aggregations are those that the streams in it write:
+// what a drain cuts is counted in their tables. Without them it is not known.
+func New(client *bigquery.Client, dataset string, aggregations ...jobspecs.Aggregation) *Store {
+	return &Store{client: client, dataset: client.Dataset(dataset), aggregations: aggregations, now: time.Now, fresh: map[string]bool{}}
 }
 
 // Ensure creates the tables that are missing. The dataset must exist. It must
@@ -54,7 +57,8 @@ func (s *Store) Ensure(ctx context.Context) error {
 
 // generationsSQL reads the whole log: it has a few rows per deployment, so
 // that folding it here costs less than asking for the newest rows.
-const generationsSQL = "SELECT job, generation, kind, state, supersedes, dataflow_job_id, recorded_at, seq\n" +
+const generationsSQL = "SELECT job, generation, kind, state, supersedes, dataflow_job_id, recorded_at, seq,\n" +
+	"  job_group, window_from, window_to, watermark, windows_cut\n" +
 	"FROM `%s.%s.%s`\n" +
 	"ORDER BY job, generation, recorded_at, seq"
 
@@ -90,7 +94,7 @@ func (s *Store) Latest(ctx context.Context, job string) (tables.Generation, bool
 }
 
 // Append records the state of a generation: job, generation, kind and state
-// are given; a supersedes or a Dataflow id that is not given stays as it was.
+// are given, of a new one the group too; what else is not given stays as it was.
 // It returns the row that now holds, once it can be read.
 func (s *Store) Append(ctx context.Context, g tables.Generation) (tables.Generation, error) {
 	log, err := s.Read(ctx)
@@ -126,11 +130,12 @@ func (s *Store) Append(ctx context.Context, g tables.Generation) (tables.Generat
 	}
 }
 
-// RecordDrained records that a Dataflow job has drained: its generation, and
-// its final watermark, which is the maximum: from this writer nothing is still
-// to come. The writer is the one with the Dataflow id; one whose id was never
-// recorded is found by the generation that the job is labelled with (0: none).
-// A zero last is a watermark that was never known.
+// RecordDrained records that a Dataflow job has drained: its generation with
+// the last watermark before the drain and what it has cut, and its final
+// watermark, which is the maximum: from this writer nothing is still to come.
+// The writer is the one with the Dataflow id; one whose id was never recorded
+// is found by the generation that the job is labelled with (0: none). A zero
+// last is a watermark that was never known.
 func (s *Store) RecordDrained(ctx context.Context, group, job, dataflowJobID string, generation int64, last time.Time) error {
 	log, err := s.Read(ctx)
 	if err != nil {
@@ -154,6 +159,10 @@ func (s *Store) RecordDrained(ctx context.Context, group, job, dataflowJobID str
 	}); err != nil {
 		return err
 	}
+	if g.WindowsCut, err = s.windowsCut(ctx, g.Writer(), last); err != nil {
+		return err
+	}
+	g.Watermark = bigquery.NullTimestamp{Timestamp: last, Valid: !last.IsZero()}
 	g.State = tables.StateDrained
 	g.DataflowJobID = bigquery.NullString{StringVal: dataflowJobID, Valid: true}
 	_, err = s.Append(ctx, g)

@@ -58,7 +58,7 @@ func open(t *testing.T) *bigquery.Client {
 
 func generation(n int64, state, id string) tables.Generation {
 	return tables.Generation{
-		Job: "flights-0", Generation: n, Kind: tables.WriterStream, State: state,
+		Job: "flights-0", Generation: n, Kind: tables.WriterStream, State: state, Group: "flights",
 		DataflowJobID: bigquery.NullString{StringVal: id, Valid: id != ""},
 	}
 }

@@ -9,7 +9,8 @@ import (
 type message struct {
 	encoded     []byte // PubsubMessage with id and publish time
 	orderingKey string
-	published   time.Time
+	id          uint64 // ascending in the order of publishing
+	published   int64  // nanoseconds since the epoch
 }
 
 // held is a message in one subscription.
@@ -51,6 +52,7 @@ type policy struct {
 	ordered     bool
 	maxAttempts int32 // 0: no dead lettering
 	retention   time.Duration
+	retainAcked bool // keep acknowledged messages for seeking to a time
 }
 
 // backlog is the state of one subscription's messages. It does no I/O and
@@ -67,6 +69,14 @@ type backlog struct {
 	bytes     int64   // of all messages that are not gone
 	count     int64   // of them
 	dead      []*held // to be dead-lettered; the owner takes them out
+
+	// dying holds the dead letters that are not published yet: until then they
+	// are not acknowledged, and may come back.
+	dying map[*held]struct{}
+
+	acked      []message // acknowledged and retained, in the order of acknowledging
+	ackedBytes int64     // of them
+	sweepAt    int       // how many of them there may be before the old are looked for
 }
 
 func newBacklog(p policy) *backlog {
@@ -91,18 +101,6 @@ func (b *backlog) add(m message) {
 	b.queue.pushBack(pending{h: h})
 }
 
-// restore takes back a message that could not be dead-lettered.
-func (b *backlog) restore(h *held) {
-	b.kept(h)
-	if h.key == nil {
-		b.queue.pushBack(pending{h: h})
-		return
-	}
-	h.key = b.keyOf(h)
-	h.key.waiting.pushFront(h)
-	b.relist(h.key)
-}
-
 func (b *backlog) kept(h *held) {
 	b.bytes += int64(len(h.msg.encoded))
 	b.count++
@@ -114,17 +112,26 @@ func (b *backlog) gone(h *held) {
 	b.count--
 }
 
+// acknowledged forgets a message that is acknowledged for good, unless those
+// are retained.
+func (b *backlog) acknowledged(h *held) {
+	b.gone(h)
+	if b.retainAcked {
+		b.retain(h.msg)
+	}
+}
+
 // take leases up to n messages to c, for d, and calls emit with each; it stops
 // early when emit returns false (the message it was called with is leased).
 func (b *backlog) take(now time.Time, c *consumer, n int, d time.Duration, emit func(*held) bool) int {
-	end := deadline(now, d)
+	t, end := now.UnixNano(), deadline(now, d)
 	taken := 0
 	for taken < n && !c.full() && !c.closed {
 		h := b.next(c)
 		if h == nil {
 			break
 		}
-		if now.Sub(h.msg.published) > b.retention {
+		if b.expired(h.msg, t) {
 			b.drop(h)
 			continue
 		}
@@ -200,7 +207,7 @@ func (b *backlog) ack(lease uint64) {
 		b.ackedOrdered(h.key)
 		return
 	}
-	b.gone(h)
+	b.acknowledged(h)
 }
 
 // modify sets a lease's deadline to d from now, or refuses its message if d is
@@ -231,8 +238,7 @@ func (b *backlog) giveBack(h *held, expired bool) {
 	b.unlease(h)
 	switch {
 	case b.exhausted(h):
-		b.gone(h)
-		b.dead = append(b.dead, h)
+		b.die(h)
 	case expired:
 		b.again.pushBack(h)
 	default:
@@ -240,7 +246,9 @@ func (b *backlog) giveBack(h *held, expired bool) {
 	}
 }
 
-func (b *backlog) exhausted(h *held) bool { return b.maxAttempts > 0 && h.attempts >= b.maxAttempts }
+// expired reports whether a message is past its retention at a time, in
+// nanoseconds since the epoch.
+func (b *backlog) expired(m message, now int64) bool { return now-m.published > int64(b.retention) }
 
 // leave ends a consumer: its leases stay until they are acknowledged or end,
 // its ordering keys go to whoever comes next once nothing of them is leased.

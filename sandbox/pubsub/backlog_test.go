@@ -3,6 +3,7 @@ package pubsub
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -14,8 +15,12 @@ import (
 // waiting, out (leased), done (acknowledged, but kept because an earlier one
 // of its key is out) or gone.
 type modelMessage struct {
-	name     string
-	key      string
+	name      string
+	id        uint64
+	published int64
+	key       string
+	held      *held // as it was delivered
+
 	state    string
 	lease    uint64
 	deadline int64
@@ -27,7 +32,9 @@ type model struct {
 	policy   policy
 	now      time.Time
 	messages []*modelMessage
-	dead     int
+	dead     int             // to be taken out
+	dying    []*modelMessage // taken out or to be so, and neither buried nor back
+	acked    []*modelMessage // retained
 }
 
 // available reports whether c may be given m.
@@ -78,14 +85,22 @@ func (m *model) settle() {
 		case msg.key == "":
 			if msg.state == "done" {
 				msg.state = "gone"
+				m.retain(msg)
 			}
 		case msg.state == "done" && !kept[msg.key]:
 			msg.state = "gone"
+			m.retain(msg)
 		case msg.state == "out":
 			kept[msg.key] = true
 		}
 	}
 	m.messages = slices.DeleteFunc(m.messages, func(msg *modelMessage) bool { return msg.state == "gone" })
+}
+
+func (m *model) retain(msg *modelMessage) {
+	if m.policy.retainAcked {
+		m.acked = append(m.acked, msg)
+	}
 }
 
 func (m *model) giveBack(msg *modelMessage) {
@@ -98,6 +113,7 @@ func (m *model) giveBack(msg *modelMessage) {
 	if m.policy.maxAttempts > 0 && msg.attempts >= m.policy.maxAttempts {
 		msg.state = "gone"
 		m.dead++
+		m.dying = append(m.dying, msg)
 	}
 	m.settle()
 }
@@ -130,7 +146,8 @@ func TestBacklogAgainstModel(t *testing.T) {
 		p := policy{
 			ordered:     rapid.Bool().Draw(t, "ordered"),
 			maxAttempts: rapid.SampledFrom([]int32{0, 0, 3}).Draw(t, "max attempts"),
-			retention:   time.Hour,
+			retention:   100 * time.Hour,
+			retainAcked: rapid.Bool().Draw(t, "retain acked"),
 		}
 		m := &model{policy: p, now: time.Unix(1_000_000, 0)}
 		b := newBacklog(p)
@@ -144,17 +161,17 @@ func TestBacklogAgainstModel(t *testing.T) {
 			}
 			return rapid.SampledFrom(leases).Draw(t, "lease")
 		}
-		t.Repeat(map[string]func(*rapid.T){
+		steps := map[string]func(*rapid.T){
 			"publish": func(t *rapid.T) {
 				for range rapid.IntRange(1, 20).Draw(t, "messages") {
 					key := rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "key")
-					msg := &modelMessage{name: fmt.Sprintf("m%d", published), state: "waiting"}
+					msg := &modelMessage{name: fmt.Sprintf("m%d", published), state: "waiting", id: uint64(published), published: m.now.UnixNano()}
 					published++
 					if p.ordered {
 						msg.key = key
 					}
 					m.messages = append(m.messages, msg)
-					b.add(message{encoded: []byte(msg.name), orderingKey: key, published: m.now})
+					b.add(message{encoded: []byte(msg.name), orderingKey: key, id: msg.id, published: msg.published})
 				}
 			},
 			"join": func(t *rapid.T) {
@@ -214,7 +231,7 @@ func TestBacklogAgainstModel(t *testing.T) {
 					if h.attempts != msg.attempts {
 						t.Fatalf("%s: attempt %d, want %d", msg.name, h.attempts, msg.attempts)
 					}
-					msg.state, msg.lease, msg.deadline, msg.owner = "out", h.lease, deadline(m.now, d), c
+					msg.state, msg.lease, msg.deadline, msg.owner, msg.held = "out", h.lease, deadline(m.now, d), c, h
 					leases = append(leases, h.lease)
 					return true
 				})
@@ -273,8 +290,11 @@ func TestBacklogAgainstModel(t *testing.T) {
 						}
 					}
 				}
+				m.checkAcked(t, b)
 			},
-		})
+		}
+		maps.Copy(steps, m.seekSteps(b))
+		t.Repeat(steps)
 	})
 }
 
@@ -285,7 +305,7 @@ func TestDeadlineHeapStaysSmall(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	c := &consumer{}
 	for range 100_000 {
-		b.add(message{encoded: []byte("m"), published: now})
+		b.add(message{encoded: []byte("m"), published: now.UnixNano()})
 		b.take(now, c, 1, 600*time.Second, func(h *held) bool { b.ack(h.lease); return true })
 	}
 	if n := len(b.deadlines); n > 2000 {
@@ -302,8 +322,8 @@ func TestRetention(t *testing.T) {
 	for _, ordered := range []bool{false, true} {
 		b := newBacklog(policy{retention: time.Hour, ordered: ordered})
 		start := time.Unix(1_000_000, 0)
-		b.add(message{encoded: []byte("old"), orderingKey: "k", published: start})
-		b.add(message{encoded: []byte("new"), orderingKey: "k", published: start.Add(time.Hour)})
+		b.add(message{encoded: []byte("old"), orderingKey: "k", published: start.UnixNano()})
+		b.add(message{encoded: []byte("new"), orderingKey: "k", published: start.Add(time.Hour).UnixNano()})
 		var got []string
 		b.take(start.Add(time.Hour+time.Second), &consumer{}, 10, time.Minute, func(h *held) bool {
 			got = append(got, string(h.msg.encoded))
@@ -320,7 +340,7 @@ func TestExpiredGoFirstRefusedGoLast(t *testing.T) {
 	b := newBacklog(policy{retention: time.Hour})
 	now := time.Unix(1_000_000, 0)
 	for _, name := range []string{"expired", "refused", "fresh"} {
-		b.add(message{encoded: []byte(name), published: now})
+		b.add(message{encoded: []byte(name), published: now.UnixNano()})
 	}
 	c := &consumer{}
 	var leases []uint64

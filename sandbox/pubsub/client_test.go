@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	testTopic = "projects/p/topics/orders"
-	testSub   = "projects/p/subscriptions/orders"
+	testTopic    = "projects/p/topics/orders"
+	testSub      = "projects/p/subscriptions/orders"
+	testSnapshot = "projects/p/snapshots/orders"
 )
 
 func TestMain(m *testing.M) {

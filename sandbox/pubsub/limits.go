@@ -38,6 +38,9 @@ const (
 	defaultExpiry    = 31 * 24 * time.Hour
 	minExpiry        = 24 * time.Hour
 
+	maxSnapshotLife = 7 * 24 * time.Hour // less the age of the oldest message in it
+	minSnapshotLife = time.Hour
+
 	minDeliveryAttempts     = 5
 	maxDeliveryAttempts     = 100
 	defaultDeliveryAttempts = 5
@@ -111,7 +114,8 @@ var (
 	validResource = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9._~+%-]{2,254}$`)
 )
 
-// checkName checks a full resource name of a collection: topics or subscriptions.
+// checkName checks a full resource name of a collection: topics, subscriptions
+// or snapshots.
 func checkName(collection, name string) error {
 	parts := strings.Split(name, "/")
 	if len(parts) != 4 || parts[0] != "projects" || parts[2] != collection || !validProject.MatchString(parts[1]) ||

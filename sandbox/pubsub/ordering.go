@@ -89,7 +89,7 @@ func (b *backlog) delivered(h *held, c *consumer) {
 // ackedOrdered forgets the acknowledged messages at the head of k.
 func (b *backlog) ackedOrdered(k *keyQueue) {
 	for k.out.len() > 0 && (*k.out.at(0)).lease == 0 {
-		b.gone(k.out.popFront())
+		b.acknowledged(k.out.popFront())
 	}
 	b.relist(k)
 }
@@ -103,8 +103,7 @@ func (b *backlog) giveBackOrdered(h *held) {
 			b.unlease(last)
 		}
 		if last == h && b.exhausted(h) {
-			b.gone(h)
-			b.dead = append(b.dead, h)
+			b.die(h)
 		} else {
 			k.waiting.pushFront(last)
 		}

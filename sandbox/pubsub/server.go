@@ -22,9 +22,11 @@ type Config struct {
 	Addr string       // to listen on; default 127.0.0.1:0
 	Log  *slog.Logger // required
 
-	// MaxBacklogBytes bounds the messages that all subscriptions hold together,
-	// each counted once per subscription. Publishing beyond it is refused with
-	// RESOURCE_EXHAUSTED. Default DefaultMaxBacklogBytes.
+	// MaxBacklogBytes bounds the messages that are held: each counted once per
+	// subscription, once per snapshot of a subscription that had not
+	// acknowledged it, and once per topic for what was published since its
+	// oldest snapshot. Publishing beyond it is refused with RESOURCE_EXHAUSTED.
+	// Default DefaultMaxBacklogBytes.
 	MaxBacklogBytes int64
 }
 
@@ -57,18 +59,26 @@ type Server struct {
 
 	lastID   atomic.Uint64 // message ids
 	lastSub  atomic.Uint64 // numbers of subscriptions, part of ack ids
-	retained atomic.Int64  // bytes held by all subscriptions
+	retained atomic.Int64  // bytes held, as Config.MaxBacklogBytes counts them
 
-	mu     sync.RWMutex // guards what follows; taken before a subscription's, never after
-	topics map[string]*topic
-	subs   map[string]*subscription
+	// mu guards what follows; taken before a subscription's, never after.
+	//
+	// Publishing holds it for reading until every subscription and the record
+	// have the messages, creating a snapshot and seeking hold it for writing: so
+	// a request is before a snapshot or behind it everywhere.
+	mu        sync.RWMutex
+	topics    map[string]*topic
+	subs      map[string]*subscription
+	snapshots map[string]*snapshot
 }
 
 // topic is a topic. Its proto and its list of subscriptions are replaced, never
 // changed, so that whoever read them under the lock may go on using them.
 type topic struct {
-	proto *pb.Topic
-	subs  []*subscription
+	proto     *pb.Topic
+	subs      []*subscription
+	snapshots []*snapshot
+	record    record // for the snapshots
 }
 
 // New starts a server.
@@ -80,7 +90,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pubsub: %w", err)
 	}
-	s := &Server{cfg: cfg, listener: l, topics: map[string]*topic{}, subs: map[string]*subscription{}}
+	s := &Server{cfg: cfg, listener: l, topics: map[string]*topic{}, subs: map[string]*subscription{}, snapshots: map[string]*snapshot{}}
 	// Ids differ from those of an earlier run, as real ones do.
 	s.lastID.Store(uint64(time.Now().UnixMicro()))
 	s.grpc = grpc.NewServer(
@@ -126,6 +136,9 @@ func (s *Server) Close() {
 func (s *Server) endAll() {
 	s.mu.Lock()
 	subs := s.subs
+	for _, snap := range s.snapshots {
+		s.dropSnapshot(snap)
+	}
 	s.topics, s.subs = map[string]*topic{}, map[string]*subscription{}
 	s.mu.Unlock()
 	for _, sub := range subs {
@@ -181,31 +194,55 @@ func (s *Server) publish(_ context.Context, request []byte) (*pb.PublishResponse
 		return nil, err
 	}
 	s.mu.RLock()
+	defer s.mu.RUnlock()
 	t := s.topics[req.topic]
-	var subs []*subscription
-	if t != nil {
-		subs = t.subs
-	}
-	s.mu.RUnlock()
 	if t == nil {
 		return nil, notFound(req.topic)
 	}
-	if held := s.retained.Load() + int64(req.size*len(subs)); held > s.cfg.MaxBacklogBytes {
-		return nil, status.Errorf(codes.ResourceExhausted, "the sandbox's Pub/Sub would hold %d bytes of unacknowledged messages, its limit is %d", held, s.cfg.MaxBacklogBytes)
+	holders := len(t.subs)
+	if len(t.snapshots) > 0 {
+		holders++ // the record
 	}
 	now := time.Now()
+	if err := s.checkSpace(int64(req.size*holders), now); err != nil {
+		return nil, err
+	}
 	n := uint64(len(req.messages))
 	first := s.lastID.Add(n) - n + 1
 	ids := make([]string, n)
 	messages := make([]message, n)
 	for i, m := range req.messages {
 		ids[i] = formatID(first + uint64(i))
-		if len(subs) > 0 { // invariant: without a subscription the message is gone, as it is in the real service
-			messages[i] = message{encoded: m.stamp(ids[i], now), orderingKey: string(m.orderingKey), published: now}
+		if holders > 0 { // invariant: without a subscription or a snapshot the message is gone, as it is in the real service
+			messages[i] = message{encoded: m.stamp(ids[i], now), orderingKey: string(m.orderingKey), id: first + uint64(i), published: now.UnixNano()}
 		}
 	}
-	for _, sub := range subs {
+	s.fanOut(t, messages)
+	return &pb.PublishResponse{MessageIds: ids}, nil
+}
+
+// fanOut gives published messages to all that hold those of a topic; the caller
+// holds s.mu for reading.
+func (s *Server) fanOut(t *topic, messages []message) {
+	for _, sub := range t.subs {
 		sub.add(messages)
 	}
-	return &pb.PublishResponse{MessageIds: ids}, nil
+	if len(t.snapshots) > 0 {
+		s.retained.Add(t.record.append(messages))
+	}
+}
+
+// checkSpace refuses to hold more bytes than the limit allows; the caller holds
+// s.mu for reading.
+func (s *Server) checkSpace(more int64, now time.Time) error {
+	if s.retained.Load()+more <= s.cfg.MaxBacklogBytes {
+		return nil
+	}
+	for _, sub := range s.subs { // retained messages may have outlived their retention
+		sub.sweep(now)
+	}
+	if held := s.retained.Load() + more; held > s.cfg.MaxBacklogBytes {
+		return status.Errorf(codes.ResourceExhausted, "the sandbox's Pub/Sub would hold %d bytes of messages that are unacknowledged or retained for seeking, its limit is %d", held, s.cfg.MaxBacklogBytes)
+	}
+	return nil
 }

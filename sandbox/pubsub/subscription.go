@@ -13,6 +13,7 @@ const maxResponseBytes = 1 << 20
 // subscription guards a backlog and watches its deadlines.
 type subscription struct {
 	server  *Server
+	topic   *topic // whose messages it gets, also after that was deleted
 	name    string
 	number  uint64 // part of its ack ids; never used again
 	ordered bool
@@ -21,7 +22,7 @@ type subscription struct {
 
 	mu         sync.Mutex
 	backlog    *backlog
-	accounted  int64 // of backlog.bytes, in server.retained
+	accounted  int64 // of the backlog's bytes, in server.retained
 	deadLetter string
 	pullers    map[*puller]struct{}
 	timer      *time.Timer
@@ -36,9 +37,9 @@ type puller struct {
 	deadline time.Duration // of new leases
 }
 
-func newSubscription(s *Server, proto *pb.Subscription) *subscription {
+func newSubscription(s *Server, t *topic, proto *pb.Subscription) *subscription {
 	sub := &subscription{
-		server: s, name: proto.Name, number: s.lastSub.Add(1), ordered: proto.EnableMessageOrdering, proto: proto, pullers: map[*puller]struct{}{},
+		server: s, topic: t, name: proto.Name, number: s.lastSub.Add(1), ordered: proto.EnableMessageOrdering, proto: proto, pullers: map[*puller]struct{}{},
 		backlog: newBacklog(policyOf(proto)), deadLetter: proto.GetDeadLetterPolicy().GetDeadLetterTopic(),
 	}
 	sub.timer = time.AfterFunc(time.Hour, sub.expire)
@@ -50,8 +51,9 @@ func newSubscription(s *Server, proto *pb.Subscription) *subscription {
 // and the timer up to date, wakes who can go on, and unlocks.
 func (s *subscription) settle() {
 	b := s.backlog
-	s.server.retained.Add(b.bytes - s.accounted)
-	s.accounted = b.bytes
+	bytes := b.bytes + b.ackedBytes
+	s.server.retained.Add(bytes - s.accounted)
+	s.accounted = bytes
 	if at, ok := b.nextDeadline(); ok && (s.timerAt.IsZero() || at.Before(s.timerAt)) {
 		s.timerAt = at
 		s.timer.Reset(time.Until(at))
@@ -93,6 +95,9 @@ func (s *subscription) add(messages []message) {
 		for _, m := range messages {
 			s.backlog.add(m)
 		}
+		if s.backlog.sweepDue() {
+			s.backlog.sweep(time.Now())
+		}
 	}
 	s.settle()
 }
@@ -104,6 +109,40 @@ func (s *subscription) restore(h *held) {
 		s.backlog.restore(h)
 	}
 	s.settle()
+}
+
+// bury forgets a message that was dead-lettered.
+func (s *subscription) bury(h *held) {
+	s.mu.Lock()
+	s.backlog.bury(h)
+	s.settle()
+}
+
+// sweep drops acknowledged messages that are past their retention.
+func (s *subscription) sweep(now time.Time) {
+	s.mu.Lock()
+	s.backlog.sweep(now)
+	s.settle()
+}
+
+// unacknowledged returns what a snapshot of the subscription holds.
+func (s *subscription) unacknowledged(now time.Time) ([]message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock() // nothing changed that would have to be settled
+	return s.backlog.unacknowledged(now), s.ended
+}
+
+// seek makes the subscription forget what was acknowledged and delivered, and
+// takes both from decide, which gets what was not acknowledged and what was.
+func (s *subscription) seek(now time.Time, decide func(unacked, acked []message) (nextUnacked, nextAcked []message)) error {
+	s.mu.Lock()
+	defer s.settle()
+	if s.ended != nil {
+		return s.ended
+	}
+	s.backlog.sweep(now)
+	s.backlog.reset(decide(s.backlog.unacknowledged(now), s.backlog.acked))
+	return nil
 }
 
 // end makes the subscription unusable, drops what it holds and ends its pulls
@@ -124,13 +163,15 @@ func policyOf(proto *pb.Subscription) policy {
 		ordered:     proto.EnableMessageOrdering,
 		maxAttempts: proto.GetDeadLetterPolicy().GetMaxDeliveryAttempts(),
 		retention:   proto.MessageRetentionDuration.AsDuration(),
+		retainAcked: proto.RetainAckedMessages,
 	}
 }
 
 // configure applies changed settings. Whether messages are ordered never changes.
 func (s *subscription) configure(proto *pb.Subscription) {
 	s.mu.Lock()
-	s.deadLetter, s.backlog.policy = proto.GetDeadLetterPolicy().GetDeadLetterTopic(), policyOf(proto)
+	s.deadLetter = proto.GetDeadLetterPolicy().GetDeadLetterTopic()
+	s.backlog.configure(time.Now(), policyOf(proto))
 	s.settle()
 }
 

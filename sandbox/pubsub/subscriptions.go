@@ -92,7 +92,7 @@ func (s *service) CreateSubscription(_ context.Context, req *pb.Subscription) (*
 		return nil, notFound(next.Topic)
 	}
 	next.TopicMessageRetentionDuration = t.proto.MessageRetentionDuration
-	sub := newSubscription(s.Server, next)
+	sub := newSubscription(s.Server, t, next)
 	s.subs[next.Name] = sub
 	t.subs = append(slices.Clip(t.subs), sub)
 	return next, nil
@@ -179,28 +179,4 @@ func (s *service) DeleteSubscription(_ context.Context, req *pb.DeleteSubscripti
 
 func (s *service) ModifyPushConfig(context.Context, *pb.ModifyPushConfigRequest) (*emptypb.Empty, error) {
 	return nil, unsupported("push subscriptions (ModifyPushConfig)")
-}
-
-func (s *service) Seek(context.Context, *pb.SeekRequest) (*pb.SeekResponse, error) {
-	return nil, unsupported("seeking (Seek)")
-}
-
-func (s *service) CreateSnapshot(context.Context, *pb.CreateSnapshotRequest) (*pb.Snapshot, error) {
-	return nil, unsupported("snapshots (CreateSnapshot)")
-}
-
-func (s *service) GetSnapshot(context.Context, *pb.GetSnapshotRequest) (*pb.Snapshot, error) {
-	return nil, unsupported("snapshots (GetSnapshot)")
-}
-
-func (s *service) ListSnapshots(context.Context, *pb.ListSnapshotsRequest) (*pb.ListSnapshotsResponse, error) {
-	return nil, unsupported("snapshots (ListSnapshots)")
-}
-
-func (s *service) UpdateSnapshot(context.Context, *pb.UpdateSnapshotRequest) (*pb.Snapshot, error) {
-	return nil, unsupported("snapshots (UpdateSnapshot)")
-}
-
-func (s *service) DeleteSnapshot(context.Context, *pb.DeleteSnapshotRequest) (*emptypb.Empty, error) {
-	return nil, unsupported("snapshots (DeleteSnapshot)")
 }

@@ -148,6 +148,10 @@ func (s *service) DeleteTopic(_ context.Context, req *pb.DeleteTopicRequest) (*e
 		sub.proto = proto.CloneOf(sub.proto)
 		sub.proto.Topic = deletedTopic
 	}
+	for _, snap := range t.snapshots { // so do they
+		snap.proto = proto.CloneOf(snap.proto)
+		snap.proto.Topic = deletedTopic
+	}
 	return &emptypb.Empty{}, nil
 }
 
@@ -164,10 +168,6 @@ func (s *service) DetachSubscription(_ context.Context, req *pb.DetachSubscripti
 	s.mu.Unlock()
 	sub.end(status.Errorf(codes.FailedPrecondition, "Subscription %s is detached.", req.Subscription))
 	return &pb.DetachSubscriptionResponse{}, nil
-}
-
-func (s *service) ListTopicSnapshots(context.Context, *pb.ListTopicSnapshotsRequest) (*pb.ListTopicSnapshotsResponse, error) {
-	return nil, unsupported("snapshots (ListTopicSnapshots)")
 }
 
 // unsubscribe takes sub from its topic; the caller holds s.mu.

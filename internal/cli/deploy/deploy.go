@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/deploy"
+	"github.com/kappa-migrate/kappa/drain"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
@@ -24,9 +26,9 @@ import (
 func New(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deploy",
-		Short: "Launch the streaming jobs on Dataflow",
+		Short: "Launch, replace and backfill the streaming jobs on Dataflow",
 	}
-	cmd.AddCommand(newPlan(a), newApply(a))
+	cmd.AddCommand(newPlan(a), newApply(a), newBackfill(a))
 	return cmd
 }
 
@@ -36,7 +38,7 @@ func newPlan(a *app.App) *cobra.Command {
 		Use:   "plan -f SPEC",
 		Short: "Show what apply would do, and everything that is in its way",
 		Long: `Look at everything that the jobs of a StreamJob need (subscriptions, BigQuery
-tables, the Bigtable table, the template, the staging bucket) and at the jobs
+tables, Bigtable tables, the template, the staging bucket) and at the jobs
 themselves, and show what apply would do. Nothing is changed.
 
 The exit code is 0 if there is nothing to do, 11 if changes are pending, and 3
@@ -45,7 +47,7 @@ if something is in the way; then all of it is shown.`,
   kappa deploy plan -f specs/ --name flights --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return with(cmd.Context(), a, specs, func(d *deploy.Deployer) error { return plan(cmd.Context(), a, d) })
+			return with(cmd.Context(), a, specs, timing{}, func(s *session) error { return plan(cmd.Context(), a, s.Deployer) })
 		},
 	}
 	specs = specflags.Add(cmd)
@@ -55,32 +57,78 @@ if something is in the way; then all of it is shown.`,
 func newApply(a *app.App) *cobra.Command {
 	var specs *specflags.Flags
 	var yes bool
+	var t timing
 	cmd := &cobra.Command{
 		Use:   "apply -f SPEC",
-		Short: "Create what is missing and launch the jobs that do not run",
-		Long: `Show the plan, ask, and apply it: create the tables that are missing, and launch
-the jobs of a StreamJob that do not run, one after the other. Every generation of
-a job is recorded in the generations table before it is launched, so that an apply
-that was stopped is resumed by running it again, and a second one does nothing.
+		Short: "Create what is missing, launch the jobs that do not run, replace those that differ",
+		Long: `Show the plan, ask, and apply it: create the tables that are missing, launch the
+jobs of a StreamJob that do not run, and replace those that run with another spec.
+Every generation of a job is recorded in the generations table before it is
+launched, so that an apply that was stopped is resumed by running it again, and a
+second one does nothing.
 
-A job that runs is left alone. One that runs with another spec is reported with
-exit code 11: drain it (kappa drain) and apply again. The generation of a job that
-failed or was cancelled is recorded as void before its successor is launched: its
-rows no longer count.`,
+A job is replaced by draining it: it stops reading, lets its windows fire, writes
+what it has, and ends; then its next generation is launched. The watermark of every
+source is shown meanwhile. One job is replaced after the other, so that the rest
+goes on; a step that fails stops the rest. Where subscriptions move between jobs,
+because the number of jobs has changed, all jobs that run are drained before any is
+launched: two jobs must never read one subscription. A job that the spec has no
+more is drained.
+
+Stopping this command does not stop a drain, which cannot be taken back; run it
+again to go on. The generation of a job that failed or was cancelled is recorded as
+void before its successor is launched: its rows no longer count.
+
+The exit code is 11 if the plan was not applied or was stale, 12 if a job has not
+drained within --drain-timeout, and 1 if one ended in another way.`,
 		Example: `  kappa deploy apply -f specs/stream.yaml
   kappa deploy apply -f specs/stream.yaml --yes --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return with(cmd.Context(), a, specs, func(d *deploy.Deployer) error { return apply(cmd.Context(), a, d, yes) })
+			if err := t.validate(); err != nil {
+				return err
+			}
+			return with(cmd.Context(), a, specs, t, func(s *session) error { return apply(cmd.Context(), a, s, yes) })
 		},
 	}
 	specs = specflags.Add(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "apply without asking; needed where there is no terminal to ask on")
+	cmd.Flags().DurationVar(&t.drain, "drain-timeout", drain.DefaultTimeout, "longest wait for the drain of one job")
+	cmd.Flags().BoolVar(&t.withoutReplay, "without-replay", false, "launch the successor of a dead generation even if the snapshot that it would read again from is gone")
+	t.add(cmd)
 	return cmd
 }
 
-// with calls fn with a Deployer of the StreamJob that the flags name.
-func with(ctx context.Context, a *app.App, specs *specflags.Flags, fn func(*deploy.Deployer) error) error {
+// timing is how long is waited.
+type timing struct {
+	drain time.Duration
+	poll  time.Duration
+
+	withoutReplay bool
+}
+
+func (t *timing) add(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&t.poll, "poll", deploy.DefaultPoll, "pause between two looks at a job")
+}
+
+func (t *timing) validate() error {
+	switch {
+	case t.drain <= 0:
+		return exit.Usagef("--drain-timeout %s: must be longer than 0", t.drain)
+	case t.poll <= 0:
+		return exit.Usagef("--poll %s: must be longer than 0", t.poll)
+	}
+	return nil
+}
+
+// session is a Deployer and the display that its drains are shown on.
+type session struct {
+	*deploy.Deployer
+	drains *drains
+}
+
+// with calls fn with a session of the StreamJob that the flags name.
+func with(ctx context.Context, a *app.App, specs *specflags.Flags, t timing, fn func(*session) error) error {
 	job, _, err := specs.StreamJob()
 	if err != nil {
 		return err
@@ -90,15 +138,19 @@ func with(ctx context.Context, a *app.App, specs *specflags.Flags, fn func(*depl
 		return err
 	}
 	defer clients.Close()
-	d, err := deploy.New(deploy.Config{
-		Log: a.Log, Job: job, Clients: clients,
-		Jobs:    dataflowapi.New(clients.Dataflow, job.Spec.Project, job.Spec.Region),
-		History: history.New(clients.BigQuery, job.Spec.Sinks.BigQuery.Dataset),
+	api := dataflowapi.New(clients.Dataflow, job.Spec.Project, job.Spec.Region)
+	store := history.New(clients.BigQuery, job.Spec.Sinks.BigQuery.Dataset, job.Spec.Aggregations...)
+	s := &session{drains: &drains{
+		api: api, log: a.Log, recorder: store, group: job.Metadata.Name, timeout: t.drain, poll: t.poll,
+	}}
+	s.Deployer, err = deploy.New(deploy.Config{
+		Log: a.Log, Job: job, Clients: clients, Jobs: api, History: store, Drainer: s.drains, Observer: s.drains, Poll: t.poll,
+		WithoutReplay: t.withoutReplay,
 	})
 	if err != nil {
 		return err
 	}
-	return fn(d)
+	return fn(s)
 }
 
 func plan(ctx context.Context, a *app.App, d *deploy.Deployer) error {
@@ -119,11 +171,11 @@ func plan(ctx context.Context, a *app.App, d *deploy.Deployer) error {
 	case p.Pending():
 		return &exit.Error{Code: exit.Pending, Err: fmt.Errorf("changes are pending for %s", p.Group), Printed: true}
 	}
-	return differing(p)
+	return nil
 }
 
-func apply(ctx context.Context, a *app.App, d *deploy.Deployer, yes bool) error {
-	p, err := d.Plan(ctx)
+func apply(ctx context.Context, a *app.App, s *session, yes bool) error {
+	p, err := s.Plan(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,18 +190,15 @@ func apply(ctx context.Context, a *app.App, d *deploy.Deployer, yes bool) error 
 			return err
 		}
 	}
-	show := newProgress(term.New(a.Err))
-	res, err := d.Apply(ctx, p, show.event)
+	show := newProgress(s.drains.shownOn(term.New(a.Err)))
+	res, err := s.Apply(ctx, p, show.event)
 	show.close(err)
 	if res != nil && (err == nil || len(res.Jobs) > 0) {
 		if perr := printResult(a, res); perr != nil && err == nil {
 			err = perr
 		}
 	}
-	if err != nil {
-		return err
-	}
-	return differing(p)
+	return err
 }
 
 // ask asks whether to go on. Programs have to say --yes.
@@ -175,23 +224,6 @@ func ask(ctx context.Context, a *app.App) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// differing is the error of jobs that run with another spec.
-func differing(p *deploy.Plan) error {
-	names := p.Differing()
-	if len(names) == 0 {
-		return nil
-	}
-	return exit.With(exit.Pending, fmt.Errorf("%s with another spec: apply does not replace jobs that run", strings.Join(names, ", ")+runs(len(names)))).
-		WithHint("drain them with `kappa drain %s`, then apply again", strings.Join(names, " "))
-}
-
-func runs(n int) string {
-	if n == 1 {
-		return " runs"
-	}
-	return " run"
 }
 
 // count writes a number with its noun.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
@@ -60,16 +61,16 @@ func start(t *testing.T, behaviours map[string]dataflowtest.Behaviour) {
 
 // The whole life of a group, by the commands.
 func TestLife(t *testing.T) {
-	start(t, nil)
+	start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
 	out, _, err := call(t, "text", deploycli.New, "plan", "-f", specFile)
 	if exit.Of(err) != exit.Pending || !strings.Contains(out, "create  dataset kappa") || !strings.Contains(out, "was never launched") ||
-		!strings.Contains(out, "3 to launch, 0 running, 0 blocked.") {
+		!strings.Contains(out, "3 to launch, 0 to replace, 0 to retire, 0 running, 0 blocked.") {
 		t.Errorf("first plan: %v\n%s", err, out)
 	}
 	if _, _, err := call(t, "text", deploycli.New, "apply", "-f", specFile); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "no terminal") {
 		t.Errorf("apply without --yes: %v", err)
 	}
-	out, errs, err := call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes")
+	out, errs, err := call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms")
 	if err != nil || strings.Count(out, "RUNNING") != 3 || strings.Count(out, "now") != 3 || !strings.Contains(errs, "flights-2: done, running, generation 1") {
 		t.Fatalf("apply: %v\n%s\n%s", err, out, errs)
 	}
@@ -84,18 +85,62 @@ func TestLife(t *testing.T) {
 		t.Errorf("second apply: %v, %v\n%s", err, jerr, out)
 	}
 
-	// A spec that differs is reported, not applied.
+	// A spec that differs: every job is drained and replaced, one after the other.
 	text, err := os.ReadFile(specFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed := filepath.Join(t.TempDir(), "changed.yaml")
-	if err := os.WriteFile(changed, bytes.Replace(text, []byte("horizon: 4d"), []byte("horizon: 5d"), 1), 0o644); err != nil {
-		t.Fatal(err)
+	write := func(name, old, new string) string {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), name)
+		changed := bytes.Replace(text, []byte(old), []byte(new), 1)
+		if bytes.Equal(changed, text) {
+			t.Fatalf("there is no %q in the spec", old)
+		}
+		if err := os.WriteFile(file, changed, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
 	}
-	_, _, err = call(t, "text", deploycli.New, "apply", "-f", changed, "--yes")
-	if exit.Of(err) != exit.Pending || !strings.Contains(err.Error(), "flights-0, flights-1, flights-2 run with another spec") {
-		t.Errorf("apply of another spec: %v", err)
+	longer := write("longer.yaml", "horizon: 4d", "horizon: 5d")
+	out, _, err = call(t, "text", deploycli.New, "plan", "-f", longer)
+	if exit.Of(err) != exit.Pending || strings.Count(out, "drain and replace") != 3 || !strings.Contains(out, "generation 1 is drained first") ||
+		!strings.Contains(out, "0 to launch, 3 to replace, 0 to retire, 0 running, 0 blocked.") || strings.Contains(out, "before any is launched") {
+		t.Errorf("plan of another spec: %v\n%s", err, out)
+	}
+	out, errs, err = call(t, "json", deploycli.New, "apply", "-f", longer, "--yes", "--poll", "20ms")
+	res = deploy.Result{}
+	if jerr := json.Unmarshal([]byte(out), &res); err != nil || jerr != nil || len(res.Jobs) != 3 {
+		t.Fatalf("apply of another spec: %v, %v\n%s\n%s", err, jerr, out, errs)
+	}
+	for _, j := range res.Jobs {
+		if !j.Launched || j.Generation != 2 || j.Drained == nil || j.Drained.Generation != 1 || j.Drained.Seconds <= 0 || j.Drained.WindowsCut == nil {
+			t.Errorf("apply of another spec: %+v", j)
+		}
+	}
+	if !strings.Contains(out, `"windows_cut": 0`) || !strings.Contains(errs, "drain flights-1: done, 0 windows cut") || !strings.Contains(errs, "flights-1: done, running, generation 2") {
+		t.Errorf("apply of another spec:\n%s\n%s", out, errs)
+	}
+
+	// Fewer jobs: all drain before any is launched, and one retires.
+	fewer := write("fewer.yaml", "jobs: 3", "jobs: 2")
+	dataflowtest.SetWorker(t, dataflowtest.Reading(dataflowtest.Load(t, fewer)))
+	out, _, err = call(t, "text", deploycli.New, "plan", "-f", fewer)
+	if exit.Of(err) != exit.Pending || strings.Count(out, "drain and retire") != 1 ||
+		!strings.Contains(out, "All jobs that run are drained before any is launched: flights-0 reads flights-3, which becomes flights-1's.") {
+		t.Errorf("plan of fewer jobs: %v\n%s", err, out)
+	}
+	out, errs, err = call(t, "text", deploycli.New, "apply", "-f", fewer, "--yes", "--poll", "20ms")
+	if err != nil || strings.Count(out, "now") != 2 || strings.Count(out, "generation 2 in ") != 3 || !strings.Contains(out, "0 windows cut") {
+		t.Errorf("apply of fewer jobs: %v\n%s\n%s", err, out, errs)
+	}
+	if last, first := strings.LastIndex(errs, "drain flights-1: done"), strings.Index(errs, "flights-0: done, running"); last < 0 || last > first {
+		t.Errorf("a job was launched before all had drained:\n%s", errs)
+	}
+	dataflowtest.SetWorker(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
+	_, errs, err = call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms") // and back
+	if err != nil || !strings.Contains(errs, "before any is launched: flights-0 reads flights-2, which becomes flights-2's.") {
+		t.Fatalf("apply of more jobs: %v\n%s", err, errs)
 	}
 
 	if _, _, err := call(t, "text", draincli.New, "-f", specFile, "flight-1"); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), `no job "flight-1"`) {
@@ -115,15 +160,79 @@ func TestLife(t *testing.T) {
 	}
 
 	// Again: the next generation.
-	out, _, err = call(t, "text", deploycli.New, "apply", "-f", changed, "--yes")
-	if err != nil || strings.Count(out, "  2  ") != 3 {
+	out, _, err = call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms")
+	if err != nil || strings.Count(out, "now") != 3 || strings.Count(out, "RUNNING") != 3 {
 		t.Errorf("next generation: %v\n%s", err, out)
+	}
+}
+
+// A drain that takes too long stops the rollout, and goes on when it is run again.
+func TestApplyDrainTimeout(t *testing.T) {
+	start(t, map[string]dataflowtest.Behaviour{"": {DrainTakes: time.Second}})
+	if _, _, err := call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(specFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := filepath.Join(t.TempDir(), "changed.yaml")
+	if err := os.WriteFile(changed, bytes.Replace(text, []byte("horizon: 4d"), []byte("horizon: 5d"), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"apply", "-f", changed, "--yes", "--poll", "20ms"}
+	out, errs, err := call(t, "text", deploycli.New, append(args, "--drain-timeout", "200ms")...)
+	if exit.Of(err) != exit.DrainTimeout || !strings.Contains(err.Error(), "its drain goes on") || !strings.Contains(errs, "drain flights-0: FAILED") || strings.Contains(out, "now") {
+		t.Errorf("apply: %v\n%s\n%s", err, out, errs)
+	}
+	dataflowtest.SetWorker(t, nil)
+	out, errs, err = call(t, "text", deploycli.New, args...)
+	if err != nil || strings.Count(out, "now") != 3 || !strings.Contains(errs, "is DRAINING already; generation 1 is drained first") {
+		t.Errorf("apply again: %v\n%s\n%s", err, out, errs)
+	}
+}
+
+func TestBackfill(t *testing.T) {
+	start(t, map[string]dataflowtest.Behaviour{
+		"": {}, "flights-backfill": {Batch: true, ExitAfter: 300 * time.Millisecond}, "fill-2": {Batch: true, ExitAfter: 10 * time.Millisecond, Exit: 9},
+	})
+	archive := "gs://" + dataflowtest.FlightsStaging + "/archive/*.avro"
+	job := dataflowtest.Load(t, specFile)
+	clients, err := deploy.Connect(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer clients.Close()
+	dataflowtest.Write(t, clients.Storage, dataflowtest.FlightsStaging, "archive/1.avro", "not read by the fake worker")
+	if _, _, err := call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
+		t.Fatal(err)
+	}
+	args := func(to string, more ...string) []string {
+		return append([]string{"backfill", "-f", specFile, "--from", "2001-01-01T00:00:00Z", "--to", to, "--archive", archive, "--poll", "20ms"}, more...)
+	}
+	// The fake workers begin on the 8th, and the horizon is 4 days.
+	if _, _, err := call(t, "text", deploycli.New, args("2003-01-01T00:00:00Z")...); exit.Of(err) != exit.Environment || !strings.Contains(err.Error(), "the watermark of flights-0 is 2001-") {
+		t.Errorf("too early: %v", err)
+	}
+	out, errs, err := call(t, "text", deploycli.New, args("2001-01-02T00:00:00Z")...)
+	if err != nil || !strings.Contains(out, "flights-backfill@1 (") || !strings.Contains(out, "replaces the windows from 2001-01-01T00:00:00Z to 2001-01-02T00:00:00Z.") ||
+		!strings.Contains(errs, "backfill: done, ") || !strings.Contains(errs, " messages, flights-backfill, generation 1") {
+		t.Errorf("backfill: %v\n%s\n%s", err, out, errs)
+	}
+	out, _, err = call(t, "json", deploycli.New, args("2001-01-02T00:00:00Z")...)
+	var res deploy.BackfillResult
+	if jerr := json.Unmarshal([]byte(out), &res); err != nil || jerr != nil || res.Generation != 2 || !res.Launched || res.Archive != archive {
+		t.Errorf("backfill as JSON: %v, %v\n%s", err, jerr, out)
+	}
+	_, errs, err = call(t, "text", deploycli.New, args("2001-01-02T00:00:00Z", "--job-name", "fill-2")...)
+	if exit.Of(err) != exit.Failed || !strings.Contains(err.Error(), "generation 1 is recorded as void") || !strings.Contains(errs, "backfill: FAILED") {
+		t.Errorf("a backfill that fails: %v\n%s", err, errs)
 	}
 }
 
 func TestDrainTimeout(t *testing.T) {
 	start(t, map[string]dataflowtest.Behaviour{"": {Hold: true}})
-	if _, _, err := call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes"); err != nil {
+	if _, _, err := call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
 		t.Fatal(err)
 	}
 	_, errs, err := call(t, "text", draincli.New, "-f", specFile, "--poll", "20ms", "--timeout", "200ms")
@@ -151,6 +260,13 @@ func TestUsage(t *testing.T) {
 		want    string
 	}{
 		{[]string{"plan"}, deploycli.New, "no spec given"},
+		{[]string{"apply", "-f", specFile, "--poll", "0s"}, deploycli.New, "--poll 0s"},
+		{[]string{"apply", "-f", specFile, "--drain-timeout", "-1s"}, deploycli.New, "--drain-timeout -1s"},
+		{[]string{"backfill", "-f", specFile, "--to", "2001-01-02T00:00:00Z", "--archive", "gs://b/x"}, deploycli.New, "--from is missing"},
+		{[]string{"backfill", "-f", specFile, "--from", "2001-01-02T00:00:00Z", "--archive", "gs://b/x"}, deploycli.New, "--to is missing"},
+		{[]string{"backfill", "-f", specFile, "--from", "2001-01-02", "--to", "2001-01-02T00:00:00Z", "--archive", "gs://b/x"}, deploycli.New, `--from "2001-01-02" is not a time`},
+		{[]string{"backfill", "-f", specFile, "--from", "2001-01-01T00:00:00Z", "--to", "2001-01-02T00:00:00Z"}, deploycli.New, "--archive is missing"},
+		{[]string{"backfill", "-f", specFile, "--poll", "0s"}, deploycli.New, "--poll 0s"},
 		{[]string{"-f", specFile, "--timeout", "0s"}, draincli.New, "--timeout 0s"},
 		{[]string{"-f", specFile, "--poll", "-1s"}, draincli.New, "--poll -1s"},
 		{[]string{"-f", specFile, "--parallel", "0"}, draincli.New, "--parallel 0"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
@@ -22,11 +23,7 @@ func planText(w io.Writer, p *deploy.Plan) error {
 		if j.Generation > 0 {
 			what += fmt.Sprintf(", generation %d", j.Generation)
 		}
-		reason := j.Reason
-		if e := j.Ended; e != nil {
-			reason += fmt.Sprintf("; generation %d is recorded as %s first", e.Generation, e.State)
-		}
-		fmt.Fprintf(tw, "  %s\t%s\t%s\n", j.Kind, what, reason)
+		fmt.Fprintf(tw, "  %s\t%s\t%s\n", verb(j), what, because(j))
 	}
 	if err := tw.Flush(); err != nil {
 		return err
@@ -37,13 +34,41 @@ func planText(w io.Writer, p *deploy.Plan) error {
 			fmt.Fprintf(w, "  hint: %s\n", q.Mend)
 		}
 	}
+	if p.Reshard {
+		fmt.Fprintf(w, "All jobs that run are drained before any is launched: %s.\n", p.ReshardReason)
+	}
 	kinds := map[deploy.Kind]int{}
 	for _, j := range p.Jobs {
 		kinds[j.Kind]++
 	}
-	_, err := fmt.Fprintf(w, "%d to create, %d to launch, %d running, %d blocked.\n",
-		len(p.Create), kinds[deploy.Launch], kinds[deploy.Keep]+kinds[deploy.Adopt], kinds[deploy.Blocked])
+	_, err := fmt.Fprintf(w, "%d to create, %d to launch, %d to replace, %d to retire, %d running, %d blocked.\n",
+		len(p.Create), kinds[deploy.Launch], kinds[deploy.Replace], kinds[deploy.Retire], kinds[deploy.Keep]+kinds[deploy.Adopt], kinds[deploy.Blocked])
 	return err
+}
+
+// verb is what is done about a job, in words.
+func verb(j deploy.Action) string {
+	switch {
+	case j.Kind == deploy.Replace:
+		return "drain and replace"
+	case j.Kind == deploy.Retire && j.Drains != nil:
+		return "drain and retire"
+	}
+	return string(j.Kind)
+}
+
+func because(j deploy.Action) string {
+	reason := j.Reason
+	if e := j.Ended; e != nil {
+		reason += fmt.Sprintf("; generation %d is recorded as %s first", e.Generation, e.State)
+	}
+	if d := j.Drains; d != nil {
+		reason += fmt.Sprintf("; generation %d is drained", d.Generation)
+		if j.Kind == deploy.Replace {
+			reason += " first"
+		}
+	}
+	return reason
 }
 
 func printResult(a *app.App, res *deploy.Result) error {
@@ -51,57 +76,83 @@ func printResult(a *app.App, res *deploy.Result) error {
 		return a.PrintJSON(res)
 	}
 	tw := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(tw, "JOB\tGENERATION\tSTATE\tLAUNCHED\tDATAFLOW JOB")
+	fmt.Fprintln(tw, "JOB\tGENERATION\tSTATE\tLAUNCHED\tDRAINED\tDATAFLOW JOB")
 	for _, j := range res.Jobs {
 		launched := "before"
-		if j.Launched {
+		switch {
+		case j.Launched:
 			launched = "now"
+		case j.Retired || j.Drained != nil:
+			launched = "-" // there is none to launch, or it came to none
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\n", j.Job, j.Generation, j.State, launched, j.DataflowID)
+		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", j.Job, j.Generation, j.State, launched, drained(j.Drained), j.DataflowID)
 	}
 	return tw.Flush()
 }
 
-// progress shows an apply: what is created, then one phase per job.
+// drained says which generation was drained, and what it cost.
+func drained(d *deploy.DrainedResult) string {
+	if d == nil {
+		return "-"
+	}
+	text := fmt.Sprintf("generation %d in %s", d.Generation, term.Span(time.Duration(d.Seconds*float64(time.Second))))
+	if d.WindowsCut != nil {
+		text += ", " + count(int(*d.WindowsCut), "window cut", "windows cut")
+	}
+	return text
+}
+
+// progress shows an apply: what is created and what is recorded, then a phase
+// for each drain and for each launch.
 type progress struct {
 	display *term.Display
-	create  *term.Task
-	created int64
-	jobs    map[string]*term.Task
-	current *term.Task
+	phases  map[string]*term.Task
+	counts  map[string]int64
+	current *term.Task // nil: none
+	list    bool       // the current phase is a list, which ends with the next phase
 }
 
 func newProgress(d *term.Display) *progress {
-	return &progress{display: d, jobs: map[string]*term.Task{}}
+	return &progress{display: d, phases: map[string]*term.Task{}, counts: map[string]int64{}}
 }
 
 func (p *progress) event(e deploy.Event) {
-	if e.Step == deploy.Creating {
-		if p.create == nil {
-			p.create = p.display.Start("create", "resources", 0)
-			p.current = p.create
+	name, unit, list := e.Job, "", false
+	switch e.Step {
+	case deploy.Creating:
+		name, unit, list = "create", "resources", true
+	case deploy.Ending:
+		name, unit, list = "history", "generations", true
+	case deploy.Draining, deploy.Drained:
+		name = "drain " + e.Job
+	}
+	t, ok := p.phases[name]
+	if !ok {
+		if p.list && p.current != nil {
+			p.current.Done("")
 		}
-		p.created++
-		p.create.Set(p.created)
-		p.create.Note(e.Text)
+		t = p.display.Start(name, unit, 0)
+		p.phases[name] = t
+	}
+	p.current, p.list = t, list
+	if list {
+		p.counts[name]++
+		t.Set(p.counts[name])
+		t.Note(e.Text)
 		return
 	}
-	if p.create != nil {
-		p.create.Done("")
-		p.create = nil
-	}
-	t, ok := p.jobs[e.Job]
-	if !ok {
-		t = p.display.Start(e.Job, "", 0)
-		p.jobs[e.Job] = t
-	}
-	p.current = t
-	if e.Step == deploy.Running {
+	switch e.Step {
+	case deploy.Running:
 		t.Done(fmt.Sprintf("running, generation %d", e.Generation))
 		p.current = nil
-		return
+	case deploy.Drained:
+		t.Done(e.Text)
+		p.current = nil
+	case deploy.Draining:
+		t.Note(e.Text)
+	default:
+		t.Note(fmt.Sprintf("%s %s", e.Step, e.Text))
 	}
-	t.Note(fmt.Sprintf("%s %s", e.Step, e.Text))
 }
 
 func (p *progress) close(err error) {

@@ -99,7 +99,7 @@ func run(ctx context.Context, a *app.App, o *options, jobs []string) error {
 	show := newProgress(term.New(a.Err))
 	res, err := drain.Run(ctx, drain.Config{
 		Log: show.display.Logger(a.Log), API: dataflowapi.New(api, spec.Spec.Project, spec.Spec.Region),
-		Recorder: history.New(bq, spec.Spec.Sinks.BigQuery.Dataset), Group: spec.Metadata.Name,
+		Recorder: history.New(bq, spec.Spec.Sinks.BigQuery.Dataset, spec.Spec.Aggregations...), Group: spec.Metadata.Name,
 		Jobs: jobs, Parallel: o.parallel, Timeout: o.timeout, Poll: o.poll, Progress: show.update,
 	})
 	show.close()

@@ -26,18 +26,25 @@ func (p *progress) update(u drain.Progress) {
 		t = p.display.Start("drain "+job, "", 0)
 		p.tasks[job], p.open[job] = t, true
 	}
+	Gauges(p.display, u)
 	if u.Phase == drain.Drained {
-		for _, s := range u.Sources {
-			p.display.Gauge(s.Name(), "")
-		}
 		t.Done("drained")
 		delete(p.open, job)
 		return
 	}
+	t.Note(Note(u))
+}
+
+// Gauges shows a gauge per source of a job that drains, and takes them away
+// when it has drained.
+func Gauges(d *term.Display, u drain.Progress) {
 	for _, s := range u.Sources {
-		p.display.Gauge(s.Name(), gauge(s))
+		text := ""
+		if u.Phase != drain.Drained {
+			text = gauge(s)
+		}
+		d.Gauge(s.Name(), text)
 	}
-	t.Note(note(u))
 }
 
 // gauge writes a source's watermark and how fast it moves.
@@ -49,8 +56,8 @@ func gauge(s drain.SourceProgress) string {
 	return text
 }
 
-// note writes where a job's drain is.
-func note(u drain.Progress) string {
+// Note writes where a job's drain is.
+func Note(u drain.Progress) string {
 	parts := []string{u.Reading.State}
 	if u.Phase == drain.Requesting {
 		parts = append(parts, "requesting the drain")
