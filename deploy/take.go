@@ -1,0 +1,169 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
+
+	"github.com/kappa-migrate/kappa/internal/dataflowapi"
+	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/tables"
+)
+
+// take takes the steps of a plan.
+type take struct {
+	*Deployer
+	plan     *Plan
+	progress func(Event)
+	results  []*JobResult // by place in the plan; nil: nothing done yet
+}
+
+// step takes a step.
+func (t *take) step(ctx context.Context, s step) error {
+	a := t.plan.Jobs[s.i]
+	switch s.do {
+	case takeEnd:
+		return t.end(ctx, s.i, a)
+	case takeSettle:
+		return t.settle(ctx, s.i, a)
+	case takeDrain:
+		return t.drain(ctx, s.i, a)
+	default:
+		return t.begin(ctx, s.i, a)
+	}
+}
+
+// teller tells the progress of a generation of a job.
+func (t *take) teller(job string, generation int64) func(Step, string, string) {
+	return func(s Step, id, text string) {
+		t.progress(Event{Step: s, Job: job, Generation: generation, DataflowID: id, Text: text})
+	}
+}
+
+// end records how a generation ended.
+func (t *take) end(ctx context.Context, i int, a Action) error {
+	e := *a.Ended
+	t.teller(a.Job, e.Generation)(Ending, e.DataflowID, fmt.Sprintf("generation %d as %s: %s", e.Generation, e.State, e.Why))
+	if err := t.recordEnd(ctx, a.Job, e); err != nil {
+		return err
+	}
+	if a.Kind == Retire {
+		t.results[i] = &JobResult{Job: a.Job, Generation: e.Generation, DataflowID: e.DataflowID, State: strings.ToUpper(e.State), Retired: true}
+	}
+	return nil
+}
+
+// settle adopts a job, or takes one as it is, and waits until it runs.
+func (t *take) settle(ctx context.Context, i int, a Action) error {
+	say := t.teller(a.Job, a.Generation)
+	row := t.launching(t.plan, a.Job, a.Generation).row()
+	if a.Kind == Adopt {
+		say(Recording, a.DataflowID, "its Dataflow job")
+		row.DataflowJobID = nullString(a.DataflowID)
+		if err := t.record(ctx, row); err != nil {
+			return fmt.Errorf("%s was launched as %s: %w", a.Job, a.DataflowID, err)
+		}
+	}
+	state, err := t.waitRunning(ctx, row, a.DataflowID, say)
+	if err != nil {
+		return err
+	}
+	t.results[i] = &JobResult{Job: a.Job, Generation: a.Generation, DataflowID: a.DataflowID, State: dataflowapi.StateName(state)}
+	return nil
+}
+
+// drain drains the generation that runs.
+func (t *take) drain(ctx context.Context, i int, a Action) error {
+	g := a.Drains
+	say := t.teller(a.Job, g.Generation)
+	say(Draining, g.DataflowID, "")
+	began := time.Now()
+	if err := t.cfg.Drainer.Drain(ctx, a.Job, func(text string) { say(Draining, g.DataflowID, text) }); err != nil {
+		return err
+	}
+	// invariant D3: nobody's word is taken for it. While the job still writes,
+	// or its end is not on record, no successor may begin.
+	j, err := t.cfg.Jobs.Get(ctx, g.DataflowID)
+	if err != nil {
+		return err
+	}
+	if s := j.GetCurrentState(); s != pb.JobState_JOB_STATE_DRAINED {
+		return exit.With(exit.Failed, fmt.Errorf("%s (%s) is %s after its drain instead of DRAINED", a.Job, g.DataflowID, dataflowapi.StateName(s))).
+			WithHint("apply again once it has ended")
+	}
+	log, err := t.cfg.History.Read(ctx)
+	if err != nil {
+		return err
+	}
+	row, ok := log.Writer(a.Job, g.Generation)
+	if !ok || row.State != tables.StateDrained {
+		return exit.With(exit.Failed, fmt.Errorf("%s (%s) has drained, but the history has its generation %d as %q", a.Job, g.DataflowID, g.Generation, row.State)).
+			WithHint("apply again: that records it")
+	}
+	d := &DrainedResult{Generation: g.Generation, DataflowID: g.DataflowID, Seconds: time.Since(began).Seconds()}
+	if row.Watermark.Valid {
+		d.Watermark = &row.Watermark.Timestamp
+	}
+	if row.WindowsCut.Valid {
+		d.WindowsCut = &row.WindowsCut.Int64
+	}
+	t.results[i] = &JobResult{
+		Job: a.Job, Generation: g.Generation, DataflowID: g.DataflowID, State: dataflowapi.StateName(pb.JobState_JOB_STATE_DRAINED),
+		Retired: a.Kind == Retire, Drained: d,
+	}
+	say(Drained, g.DataflowID, d.cut())
+	return nil
+}
+
+// cut says how many windows a drain has cut.
+func (d *DrainedResult) cut() string {
+	switch {
+	case d.WindowsCut == nil:
+		return "how many windows were cut is not known"
+	case *d.WindowsCut == 1:
+		return "1 window cut"
+	}
+	return fmt.Sprintf("%d windows cut", *d.WindowsCut)
+}
+
+// begin launches a generation and waits until it runs.
+func (t *take) begin(ctx context.Context, i int, a Action) error {
+	say := t.teller(a.Job, a.Generation)
+	l := t.launching(t.plan, a.Job, a.Generation)
+	if err := t.unread(ctx, a.Job); err != nil {
+		return err
+	}
+	// invariant D2: on record before it is launched.
+	say(Recording, "", fmt.Sprintf("generation %d as open", a.Generation))
+	row := l.row()
+	row.Supersedes = nullString(a.Supersedes)
+	if _, err := t.cfg.History.Append(ctx, row); err != nil {
+		return err
+	}
+	if err := t.replay(ctx, a, say); err != nil {
+		return err
+	}
+	say(Launching, "", "from "+t.plan.Template)
+	id, err := t.launch(ctx, l)
+	if err != nil {
+		return err
+	}
+	say(Recording, id, "its Dataflow job")
+	row.DataflowJobID = nullString(id)
+	if err := t.record(ctx, row); err != nil {
+		return fmt.Errorf("%s was launched as %s: %w", a.Job, id, err)
+	}
+	state, err := t.waitRunning(ctx, row, id, say)
+	if err != nil {
+		return err
+	}
+	res := JobResult{Job: a.Job, Generation: a.Generation, DataflowID: id, State: dataflowapi.StateName(state), Launched: true}
+	if before := t.results[i]; before != nil {
+		res.Drained = before.Drained
+	}
+	t.results[i] = &res
+	return nil
+}
