@@ -41,6 +41,14 @@ test-race: ## Run the concurrent packages under the race detector
 test-demo: build ## Run the demo with the defaults and with other inputs, and check its numbers and its limits
 	$(GO) test -tags demo -count 1 -timeout 40m ./test/demo
 
+.PHONY: test-rules
+test-rules: ## Break every rule on purpose, in a copy of the code, and see its test go red (RULES=P3,D4)
+	$(GO) run ./test/rules $(if $(RULES),--rule $(RULES))
+
+.PHONY: soak-redeploy
+soak-redeploy: ## Redeploy, crash, cancel, backfill and reshard by thousands of random schedules (SCHEDULES=5000)
+	KAPPA_SOAK=$(or $(SCHEDULES),5000) $(GO) test -run TestRedeploys -count 1 -timeout 0 -v ./pipeline
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for a short while each (FUZZTIME=20s)
 	GO='$(GO)' FUZZTIME='$(or $(FUZZTIME),20s)' test/fuzz.sh
@@ -65,7 +73,7 @@ bench: ## Run the benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./bridge/... ./pipeline/... ./sandbox/pubsub/... ./sandbox/bigquery/...
 
 .PHONY: verify
-verify: test lint tidy test-race test-demo ## What CI runs
+verify: test lint tidy test-race test-rules test-demo ## What CI runs
 
 .PHONY: clean
 clean: ## Remove what was built and what the demo wrote

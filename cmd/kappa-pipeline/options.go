@@ -144,7 +144,7 @@ func follow(ctx context.Context, plan *pipeline.Plan, spec *jobspecs.StreamJob) 
 	defer client.Close()
 	log, err := history.New(client, spec.Spec.Sinks.BigQuery.Dataset).Read(ctx)
 	if err != nil {
-		return err
+		return exit.With(exit.Of(err), err).WithHint("`kappa deploy apply` creates the tables and launches the jobs")
 	}
 	plan.Follow(log.Predecessors(), log.Replaced(spec.Metadata.Name))
 	return nil

@@ -22,12 +22,13 @@ func New(a *app.App) *cobra.Command {
 		Short: "Play a whole migration on this machine, on real flights",
 		Long: `Play a whole migration on this machine and check the outcome against the truth.
 
-One week of real US flights goes through Kafka, the bridge (killed half-way and
-started again), Pub/Sub, three streaming jobs on Dataflow, Bigtable and BigQuery,
-while a batch job plays the old batch layer, which drops late flights. Both sides
-are compared, per origin airport and hour, and every difference is explained from
-the raw events. At the end kappa-truth computes the truth from the input file
-alone and holds it against BigQuery and Bigtable.
+One week of real US flights goes through Kafka, the bridge, Pub/Sub, three
+streaming jobs on Dataflow, Bigtable and BigQuery. While it flows, a new version is
+deployed to the jobs, and the bridge and a job are killed and started again. A
+batch job plays the old batch layer, which drops late flights. Both sides are
+compared, per origin airport and hour, and every difference is explained from the
+raw events; what is served from Bigtable is held against BigQuery. At the end
+kappa-truth computes the truth from the input file alone and holds it against both.
 
 The reports (summary.json, compare.html, compare.json, compare.txt, truth.json),
 the specs and the logs are put into the output folder. Everything runs on

@@ -122,7 +122,7 @@ func (p *progress) event(e deploy.Event) {
 	case deploy.Creating:
 		name, unit, list = "create", "resources", true
 	case deploy.Ending:
-		name, unit, list = "history", "generations", true
+		name, unit, list = "history", "recorded", true
 	case deploy.Draining, deploy.Drained:
 		name = "drain " + e.Job
 	}
