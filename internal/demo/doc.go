@@ -4,11 +4,13 @@
 // Flow (demo.go): start the platform as a child process (sandbox.go) → set up
 // what Terraform would set up in reality (platform.go) → start the bridge as a
 // child process and deploy the streaming jobs (bridge.go) → produce the flights
-// in order of arrival, some twice (order.go, produce.go), and kill the bridge
-// half-way → wait until every record's delivery is in BigQuery's raw table →
-// drain the jobs → play the old batch layer over the same records (batch.go)
-// and load its files → compare → check with kappa-truth (truth.go) → measure
-// (measure.go) and sum up (summary.go).
+// in order of arrival, some twice (order.go, produce.go), and meanwhile deploy a
+// new version of the jobs, kill the bridge, kill a job (rollout.go) → wait until
+// every record's delivery is in BigQuery's raw table → drain the jobs → play the
+// old batch layer over the same records (batch.go) and load its files → compare →
+// hold what is served against BigQuery (serving.go) → check with kappa-truth
+// (truth.go) → measure (measure.go, measure_generations.go) and sum up
+// (summary.go).
 //
 // Everything but the producer, the old batch layer and the setting up is the
 // product: the bridge's own process, deploy, drain, load and compare as their
