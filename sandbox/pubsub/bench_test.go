@@ -148,3 +148,24 @@ func BenchmarkModifyAckDeadline(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/lease")
 }
+
+// BenchmarkSeekToSnapshot goes back to 100,000 messages of 1 KB, during which
+// nothing is published anywhere.
+func BenchmarkSeekToSnapshot(b *testing.B) {
+	_, c := start(b)
+	create(b, c, nil)
+	createSnapshot(b, c, testSnapshot, testSub)
+	req := &pb.PublishRequest{Topic: testTopic}
+	for i := range 1000 {
+		req.Messages = append(req.Messages, payload(i))
+	}
+	for range 100 {
+		if _, err := c.TopicAdminClient.Publish(b.Context(), req); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		seek(b, c, toSnapshot(testSub, testSnapshot))
+	}
+}
