@@ -266,6 +266,9 @@ func TestRunEndings(t *testing.T) {
 			if got := len(rec.rows) > 0; got != c.recorded {
 				t.Errorf("recorded: %v, want %v", got, c.recorded)
 			}
+			if s := f.state("flights-0"); c.recorded && s != pb.JobState_JOB_STATE_DRAINED {
+				t.Errorf("recorded as drained, but the job is %v", s) // invariant D3
+			}
 		})
 	}
 }

@@ -123,6 +123,7 @@ func TestMergePartials(t *testing.T) {
 		{Sum, val(math.MaxInt64), val(math.MinInt64), val(-1), false},
 		{Count, val(math.MaxInt64), val(1), val(math.MaxInt64), true},
 		{Min, val(1), val(-2), val(-2), false},
+		{Min, val(-2), val(1), val(-2), false},
 		{Min, partial{}, val(5), val(5), false},
 		{Max, val(1), val(-2), val(1), false},
 		{Max, val(-5), partial{}, val(-5), false},
