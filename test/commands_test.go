@@ -57,6 +57,11 @@ func leaves(cmd *cobra.Command, words []string) map[string]*cobra.Command {
 	return out
 }
 
+// needed are the flags that a command cannot do without, beside the specs.
+var needed = map[string][]string{
+	"deploy backfill": {"--from", "2001-01-08T00:00:00Z", "--to", "2001-01-09T00:00:00Z", "--archive", "gs://archive/*.avro"},
+}
+
 // TestEveryCommand: the manners that all commands share, found by walking the
 // tree, so that a new command cannot be forgotten.
 func TestEveryCommand(t *testing.T) {
@@ -74,7 +79,7 @@ func TestEveryCommand(t *testing.T) {
 			testBadFlag(t, args)
 			testBadOutput(t, args)
 			if cmd.Flags().Lookup("file") != nil {
-				testSpecs(t, args)
+				testSpecs(t, append(args, needed[words]...))
 			}
 		})
 	}
