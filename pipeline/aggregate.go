@@ -16,7 +16,7 @@ import (
 func init() {
 	beam.RegisterDoFn(&partialFn{})
 	beam.RegisterDoFn(&paneFn{})
-	register.DoFn2x0[[]byte, func([]byte)](&gatherFn{})
+	beam.RegisterDoFn(&gatherFn{})
 	register.Emitter3[beam.EventTime, []byte, []byte]()
 	register.Iter1[[]byte]()
 }

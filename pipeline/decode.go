@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam/register"
 )
 
 func init() {
-	register.DoFn5x1[context.Context, *Messages, func(*Events), func(*Events), func(*Events), error](&decodeFn{})
+	beam.RegisterDoFn(&decodeFn{})
 	register.Emitter1[*Events]()
 }
 
