@@ -73,9 +73,9 @@ func (s IDSlice) Overlapping() [][2]string {
 	within := s.prefix() + s.Start.UTC().Format(rowWindowLayout)
 	ranges := [][2]string{{within, s.prefix() + s.Start.Add(s.Size).UTC().Format(rowWindowLayout)}}
 	for _, size := range SliceSizes {
-		if start := s.Start.Truncate(size); start.Before(s.Start) {
-			s.Start, s.Size = start, size
-			ranges = append(ranges, [2]string{s.RowKey(), s.RowKey() + "\x00"})
+		larger := s
+		if larger.Start, larger.Size = s.Start.Truncate(size), size; larger.Start.Before(s.Start) {
+			ranges = append(ranges, [2]string{larger.RowKey(), larger.RowKey() + "\x00"})
 		}
 	}
 	return ranges

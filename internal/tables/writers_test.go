@@ -7,6 +7,7 @@ import (
 
 	"cloud.google.com/go/bigquery"
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 var day = time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC)
@@ -139,6 +140,19 @@ func TestIDSlices(t *testing.T) {
 			t.Errorf("overlap with %s: %v", o.RowKey(), within)
 		}
 	}
+	rapid.Check(t, func(rt *rapid.T) {
+		draw := func(name string) IDSlice {
+			o := s
+			o.Size = rapid.SampledFrom(SliceSizes).Draw(rt, name+" size")
+			o.Start = day.Add(time.Duration(rapid.IntRange(0, 3*24*60).Draw(rt, name+" minute")) * time.Minute).Truncate(o.Size)
+			return o
+		}
+		a, b := draw("a"), draw("b")
+		within := slices.ContainsFunc(a.Overlapping(), func(r [2]string) bool { return r[0] <= b.RowKey() && b.RowKey() < r[1] })
+		if want := a.Start.Before(b.Start.Add(b.Size)) && b.Start.Before(a.Start.Add(a.Size)); within != want {
+			rt.Fatalf("%s and %s: %v, want %v", a.RowKey(), b.RowKey(), within, want)
+		}
+	})
 	w := Writer{"flights-3", 2}
 	if got, chunk, err := ParseIDQualifier(IDQualifier(w, 4)); err != nil || got != w || chunk != 4 {
 		t.Errorf("%v %d %v", got, chunk, err)

@@ -1,0 +1,252 @@
+package pipeline
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+const (
+	defaultSchedules = 200
+	fewSchedules     = 40 // with -short, and under the race detector
+	// From so many on, a schedule of each kind has certainly been among them.
+	enoughSchedules = 150
+)
+
+// kinds are what must have happened at least once: a test in which it never
+// does says nothing about it.
+var happenings = []string{
+	"drain", "crash", "cancel", "reshard", "change of the horizon", "killed in a drain",
+	"killed between the report and the acknowledgements", "lapse of a job that runs",
+	"backfill", "backfill beside jobs that run", "backfill that dies", "backfill that stays open",
+	"failed in good order", "duplicate across generations", "late", "too late", "window cut and continued",
+	"zombie write of a void writer", "zombie write of a drained writer",
+}
+
+// Jobs that are drained, killed, cancelled, resharded, given another horizon
+// and replaced by backfills, at random moments, with sinks that are unreliable
+// and writes that land late: whatever happens, readers see each event once, and
+// what they do not see is accounted for. (P1, P2, P3, P4, P5)
+//
+// KAPPA_SOAK=N runs N schedules and prints how it goes. A failure prints what
+// has happened and a seed: -rapid.seed=SEED runs that schedule first. A job
+// dies at an operation of its own that the schedule names, so it dies there
+// again; but what it has read by then may differ.
+func TestRedeploys(t *testing.T) {
+	if s := os.Getenv("KAPPA_SOAK"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			t.Fatalf("KAPPA_SOAK=%s is not a number of schedules", s)
+		}
+		soak(t, n)
+		return
+	}
+	c := &chances{t: t, total: defaultSchedules, did: map[string]int{}, began: time.Now()}
+	if testing.Short() || raceDetector() {
+		c.total = fewSchedules
+	}
+	c.dir = t.TempDir()
+	t.Setenv("TMPDIR", c.dir) // Prism leaves an empty file for each job
+	// Prism spins while a worker answers: with no more threads than cores it
+	// keeps the worker from doing so.
+	defer goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(max(16, goruntime.NumCPU())))
+	c.warmUp()
+	c.run()
+	if t.Failed() || c.reproduces() {
+		return
+	}
+	for _, k := range happenings {
+		if c.did[k] == 0 && c.total >= enoughSchedules {
+			t.Errorf("%s: never, in %d schedules", k, c.total)
+		}
+	}
+}
+
+// soak runs schedules in processes of their own, one after the other, because
+// Prism keeps every job that it ever ran.
+func soak(t *testing.T, n int) {
+	began := time.Now()
+	for done := 0; done < n; done += defaultSchedules {
+		seed := strconv.FormatUint(rand.Uint64(), 10)
+		part := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRedeploys$", "-test.v", "-test.timeout=0")
+		part.Env = append(os.Environ(), "KAPPA_SOAK=", "KAPPA_SEED="+seed)
+		out, err := part.CombinedOutput()
+		if err != nil {
+			t.Fatalf("KAPPA_SEED=%s: %v\n%s", seed, err, out)
+		}
+		fmt.Printf("%d of %d schedules are right, %.1f a second; the last ones from KAPPA_SEED=%s\n",
+			done+defaultSchedules, n, float64(done+defaultSchedules)/time.Since(began).Seconds(), seed)
+	}
+}
+
+// chances runs schedules on several workers.
+type chances struct {
+	t     *testing.T
+	total int
+	dir   string
+	began time.Time
+
+	mu      sync.Mutex
+	did     map[string]int
+	worlds  atomic.Int64
+	failed  atomic.Int64 // the number of the first schedule that has failed
+	seeding sync.Mutex
+}
+
+// reproduces: a seed was given.
+func (c *chances) reproduces() bool { return flag.Lookup("rapid.seed").Value.String() != "0" }
+
+func (c *chances) run() {
+	workers := min(12, c.total)
+	if c.reproduces() {
+		workers = 1
+	}
+	checks := (c.total + workers - 1) / workers
+	if testing.Short() {
+		checks *= 5 // of which rapid does a fifth
+	}
+	defer setFlag(c.t, "rapid.checks", strconv.Itoa(checks))()
+	defer setFlag(c.t, "rapid.nofailfile", "true")()
+	given := flag.Lookup("rapid.seed").Value.String()
+	seed := rand.Uint64()
+	if s, err := strconv.ParseUint(os.Getenv("KAPPA_SEED"), 10, 64); err == nil {
+		seed = s
+	}
+	var wg sync.WaitGroup
+	for i := range workers {
+		wg.Go(func() { c.work(i, seed+uint64(i)<<40) })
+	}
+	wg.Wait()
+	setFlag(c.t, "rapid.seed", given)
+	c.t.Logf("%d schedules from KAPPA_SEED=%d, %.1f a second", c.worlds.Load(), seed, float64(c.worlds.Load())/time.Since(c.began).Seconds())
+	for _, k := range slices.Sorted(maps.Keys(c.did)) {
+		c.t.Logf("%7d %s", c.did[k], k)
+	}
+}
+
+// work checks schedules one after the other.
+func (c *chances) work(i int, seed uint64) {
+	tb := &reporter{T: c.t, name: c.t.Name()}
+	// Rapid takes the seed of a check from a flag, as it begins.
+	c.seeding.Lock()
+	seeded := sync.OnceFunc(c.seeding.Unlock)
+	defer seeded()
+	if !c.reproduces() || i > 0 {
+		setFlag(c.t, "rapid.seed", strconv.FormatUint(max(seed, 1), 10))
+	}
+	var smallest string // of the schedules that failed, in the end
+	defer func() {
+		if smallest != "" {
+			c.t.Errorf("schedule %d was the first that failed; what has happened:\n%s", c.failed.Load(), smallest)
+		}
+	}()
+	rapid.Check(tb, func(t *rapid.T) {
+		seeded()
+		if c.failed.Load() > 0 && smallest == "" {
+			return // another worker's
+		}
+		s := drawSchedule.Draw(t, "schedule")
+		if trace, err := c.try(s); err != nil {
+			c.failed.CompareAndSwap(0, c.worlds.Load())
+			if text := trace + "\n" + err.Error(); smallest == "" || len(text) < len(smallest) {
+				smallest = text
+			}
+			t.Fatalf("the numbers are wrong, or do not come")
+		}
+	})
+}
+
+// try runs a schedule.
+func (c *chances) try(s schedule) (trace string, err error) {
+	dir := filepath.Join(c.dir, fmt.Sprint(c.worlds.Add(1)))
+	w, err := newWorld(c.t, dir, s)
+	if err != nil {
+		return "", err
+	}
+	err = w.play(s)
+	w.close()
+	if err == nil {
+		err = w.check()
+	}
+	if rm := os.RemoveAll(dir); rm != nil {
+		err = errors.Join(err, rm)
+	}
+	c.mu.Lock()
+	for k, n := range w.did {
+		c.did[k] += n
+	}
+	c.did["generations"] += len(w.all)
+	c.did["events"] += len(w.flights)
+	c.did["messages"] += len(w.messages)
+	c.mu.Unlock()
+	return strings.Join(w.trace, "\n"), err
+}
+
+// warmUp runs an empty batch: Prism and Beam set variables of the process when
+// the first job starts, which several at once must not.
+func (c *chances) warmUp() {
+	w, err := newWorld(c.t, filepath.Join(c.dir, "first"), schedule{Jobs: 1, Horizon: time.Hour, Partitions: 1, Files: 1})
+	if err == nil {
+		err = w.play(schedule{})
+		w.close()
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// setFlag sets a flag of the test binary; the returned function sets it back.
+func setFlag(t *testing.T, name, value string) func() {
+	f := flag.Lookup(name)
+	if f == nil {
+		t.Fatalf("no flag %s", name)
+	}
+	old := f.Value.String()
+	if err := f.Value.Set(value); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = f.Value.Set(old) }
+}
+
+func raceDetector() bool {
+	info, _ := debug.ReadBuildInfo()
+	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
+}
+
+// reporter is the test as one worker's rapid sees it: that another worker has
+// failed is not its affair.
+type reporter struct {
+	*testing.T
+	name   string
+	failed atomic.Bool
+}
+
+func (r *reporter) Failed() bool { return r.failed.Load() }
+func (r *reporter) Fail()        { r.failed.Store(true); r.T.Fail() }
+func (r *reporter) FailNow()     { r.Fail(); goruntime.Goexit() }
+func (r *reporter) Errorf(format string, args ...any) {
+	r.failed.Store(true)
+	r.T.Errorf(format, args...)
+}
+func (r *reporter) Error(args ...any) { r.failed.Store(true); r.T.Error(args...) }
+func (r *reporter) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
+	r.FailNow()
+}
+func (r *reporter) Fatal(args ...any) { r.Error(args...); r.FailNow() }
