@@ -201,7 +201,7 @@ func (c *chances) try(s schedule) (trace string, err error) {
 // warmUp runs an empty batch: Prism and Beam set variables of the process when
 // the first job starts, which several at once must not.
 func (c *chances) warmUp() {
-	w, err := newWorld(c.t, filepath.Join(c.dir, "first"), schedule{Jobs: 1, Horizon: time.Hour, Partitions: 1, Files: 1})
+	w, err := newWorld(c.t, filepath.Join(c.dir, "first"), schedule{Jobs: 1, Horizon: time.Hour, Partitions: 1, Shards: 1, Files: 1})
 	if err == nil {
 		err = w.play(schedule{})
 		w.close()

@@ -13,6 +13,7 @@ type schedule struct {
 	Jobs       int
 	Horizon    time.Duration
 	Partitions int // of a topic
+	Shards     int // of the event ids
 	Files      int // of an archive
 	Trouble    trouble
 	Steps      []step
@@ -170,6 +171,7 @@ var drawSchedule = rapid.Custom(func(t *rapid.T) schedule {
 		Jobs:       rapid.SampledFrom([]int{1, 2, 1, 2, 4}).Draw(t, "jobs"),
 		Horizon:    rapid.SampledFrom(horizons).Draw(t, "horizon"),
 		Partitions: rapid.IntRange(1, 2).Draw(t, "partitions"),
+		Shards:     rapid.SampledFrom([]int{1, 1, localShards}).Draw(t, "shards"),
 		Files:      rapid.IntRange(1, 3).Draw(t, "files"),
 		Trouble:    trouble{Flaky: every("flaky"), Lost: every("lost"), Copied: every("copied")},
 		Steps:      rapid.SliceOfN(drawStep, 3, 8).Draw(t, "steps"),

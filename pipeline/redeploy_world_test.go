@@ -51,6 +51,7 @@ type world struct {
 
 	trouble    trouble
 	partitions int
+	shards     int
 	files      int
 	dir        string
 
@@ -92,11 +93,11 @@ type archive struct {
 var worldEpoch = time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC)
 
 func newWorld(t testing.TB, dir string, s schedule) (*world, error) {
-	w := &world{t: t, store: newDurable(), trouble: s.Trouble, partitions: s.Partitions, files: s.Files, dir: dir,
+	w := &world{t: t, store: newDurable(), trouble: s.Trouble, partitions: s.Partitions, shards: s.Shards, files: s.Files, dir: dir,
 		jobs: s.Jobs, horizon: s.Horizon, clock: worldEpoch.Add(12 * time.Hour),
 		read: map[tables.Writer]map[string]bool{}, seen: deliveries{read: map[delivery]int{}, late: map[delivery]int{}},
 		acked: map[string]tables.Writer{}, did: map[string]int{}}
-	w.tracef("%d jobs, horizon %s, %d partitions a topic; %s", s.Jobs, s.Horizon, s.Partitions, s.Trouble)
+	w.tracef("%d jobs, horizon %s, %d partitions a topic, %d shards of ids; %s", s.Jobs, s.Horizon, s.Partitions, s.Shards, s.Trouble)
 	w.moved()
 	var err error
 	if w.server, err = sandbox.New(sandbox.Config{Log: slog.New(slog.DiscardHandler)}); err != nil {
