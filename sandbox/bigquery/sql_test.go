@@ -65,9 +65,9 @@ func platform(t testing.TB, c *bq.Client, keyed bool) {
 		must(t, ds.Table(table).Inserter().Put(ctx, savers))
 	}
 	type m = map[string]bq.Value
-	put("generations", m{"job": "flights-0", "generation": 1, "kind": "stream", "state": "open", "recorded_at": day, "seq": 1},
-		m{"job": "flights-0", "generation": 1, "kind": "stream", "state": "drained", "recorded_at": day, "seq": 2},
-		m{"job": "flights-1", "generation": 1, "kind": "stream", "state": "void", "recorded_at": day, "seq": 1})
+	put("generations", m{"job": "flights-0", "generation": 1, "kind": "stream", "job_group": "flights", "state": "open", "recorded_at": day, "seq": 1},
+		m{"job": "flights-0", "generation": 1, "kind": "stream", "job_group": "flights", "state": "drained", "recorded_at": day, "seq": 2},
+		m{"job": "flights-1", "generation": 1, "kind": "stream", "job_group": "flights", "state": "void", "recorded_at": day, "seq": 1})
 	put("watermarks", m{"job_group": "flights", "job": "flights-0", "generation": 1, "at_maximum": true, "observed_at": day})
 	put("batch_loads", m{"load": "flights", "target": "batch_flights", "range_start": day, "range_end": day.Add(4 * time.Hour), "row_count": 3, "source": "gs://b/x", "job_id": "j", "loaded_at": day})
 	pane := func(origin string, flights, pane int) m {
