@@ -106,7 +106,7 @@ func (s *source) extend(ctx context.Context, due []*lease, span time.Duration, n
 func (s *source) acknowledge(ctx context.Context, rt *runtime) error {
 	s.mu.Lock()
 	s.leases.due(time.Now())
-	held := s.leases.held
+	held := slices.Clone(s.leases.held) // which keepLeases goes on to change in place
 	s.mu.Unlock()
 	err := chunks(held, func(part []*lease) error {
 		return rt.retry(ctx, fmt.Sprintf("acknowledge %d messages of %s", len(part), s.name), func() error {

@@ -4,13 +4,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +56,10 @@ func TestRedeploys(t *testing.T) {
 		soak(t, n)
 		return
 	}
+	if raceDetector() && os.Getenv(raceChild) == "" {
+		raceFree(t)
+		return
+	}
 	c := &chances{t: t, total: defaultSchedules, did: map[string]int{}, began: time.Now()}
 	if testing.Short() || raceDetector() {
 		c.total = fewSchedules
@@ -66,32 +69,22 @@ func TestRedeploys(t *testing.T) {
 	// Prism spins while a worker answers: with no more threads than cores it
 	// keeps the worker from doing so.
 	defer goruntime.GOMAXPROCS(goruntime.GOMAXPROCS(max(16, goruntime.NumCPU())))
+	// What Beam and Prism say of jobs that are killed is of no use.
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	c.warmUp()
 	c.run()
-	if t.Failed() || c.reproduces() {
+	if c.failed.Load() > 0 {
+		return
+	}
+	t.Log(allRight)
+	if c.reproduces() {
 		return
 	}
 	for _, k := range happenings {
 		if c.did[k] == 0 && c.total >= enoughSchedules {
 			t.Errorf("%s: never, in %d schedules", k, c.total)
 		}
-	}
-}
-
-// soak runs schedules in processes of their own, one after the other, because
-// Prism keeps every job that it ever ran.
-func soak(t *testing.T, n int) {
-	began := time.Now()
-	for done := 0; done < n; done += defaultSchedules {
-		seed := strconv.FormatUint(rand.Uint64(), 10)
-		part := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRedeploys$", "-test.v", "-test.timeout=0")
-		part.Env = append(os.Environ(), "KAPPA_SOAK=", "KAPPA_SEED="+seed)
-		out, err := part.CombinedOutput()
-		if err != nil {
-			t.Fatalf("KAPPA_SEED=%s: %v\n%s", seed, err, out)
-		}
-		fmt.Printf("%d of %d schedules are right, %.1f a second; the last ones from KAPPA_SEED=%s\n",
-			done+defaultSchedules, n, float64(done+defaultSchedules)/time.Since(began).Seconds(), seed)
 	}
 }
 
@@ -210,43 +203,3 @@ func (c *chances) warmUp() {
 		c.t.Fatal(err)
 	}
 }
-
-// setFlag sets a flag of the test binary; the returned function sets it back.
-func setFlag(t *testing.T, name, value string) func() {
-	f := flag.Lookup(name)
-	if f == nil {
-		t.Fatalf("no flag %s", name)
-	}
-	old := f.Value.String()
-	if err := f.Value.Set(value); err != nil {
-		t.Fatal(err)
-	}
-	return func() { _ = f.Value.Set(old) }
-}
-
-func raceDetector() bool {
-	info, _ := debug.ReadBuildInfo()
-	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
-}
-
-// reporter is the test as one worker's rapid sees it: that another worker has
-// failed is not its affair.
-type reporter struct {
-	*testing.T
-	name   string
-	failed atomic.Bool
-}
-
-func (r *reporter) Failed() bool { return r.failed.Load() }
-func (r *reporter) Fail()        { r.failed.Store(true); r.T.Fail() }
-func (r *reporter) FailNow()     { r.Fail(); goruntime.Goexit() }
-func (r *reporter) Errorf(format string, args ...any) {
-	r.failed.Store(true)
-	r.T.Errorf(format, args...)
-}
-func (r *reporter) Error(args ...any) { r.failed.Store(true); r.T.Error(args...) }
-func (r *reporter) Fatalf(format string, args ...any) {
-	r.Errorf(format, args...)
-	r.FailNow()
-}
-func (r *reporter) Fatal(args ...any) { r.Error(args...); r.FailNow() }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
-	"time"
 
 	"cloud.google.com/go/bigquery"
 	"google.golang.org/grpc/codes"
@@ -288,13 +287,3 @@ func (d *durable) same(rows []CellRow) {
 		}
 	}
 }
-
-// zombie is a write that lands when its writer does not know of it any more.
-type zombie struct {
-	writer tables.Writer
-	op     operation
-	land   func()
-}
-
-// stall is how long the world may stand still while something is waited for.
-const worldStall = 30 * time.Second

@@ -81,7 +81,7 @@ func (w *world) run(plan *Plan, writer tables.Writer) (*generation, error) {
 			g.topics = append(g.topics, i)
 		}
 	}
-	plan.Interval, plan.Shards = 30*time.Millisecond, w.shards
+	plan.Interval, plan.Shards = 60*time.Millisecond, w.shards
 	conn, err := w.dial(grpc.WithUnaryInterceptor(g.transport.unary), grpc.WithStreamInterceptor(g.transport.stream))
 	if err != nil {
 		return nil, err

@@ -39,8 +39,9 @@ type step struct {
 	Do     deed
 	Send   []draft
 	Tick   bool // and an event of each origin, so that all watermarks go on
+	Leap   bool // and then such events, later by the horizon
 	Chunk  int  // messages in a call
-	Settle bool // wait until everything is read before the deed
+	Settle bool // wait until everything is read before the deed, and half of the events before the others
 	All    bool // jobs, else Job
 	Job    int
 	Fuse   *fuse // what kills a job at a crash or a cancel, and in the midst of a drain
@@ -134,7 +135,7 @@ func drawFuse(t *rapid.T, ops []operation, most int) *fuse {
 
 var drawStep = rapid.Custom(func(t *rapid.T) step {
 	s := step{
-		Do:    rapid.SampledFrom([]deed{doPublish, doPublish, doDrain, doDrain, doCrash, doCrash, doReshard, doBackfill, doBackfill, doHorizon, doCancel, doLapse}).Draw(t, "do"),
+		Do:    rapid.SampledFrom([]deed{doPublish, doPublish, doPublish, doPublish, doDrain, doDrain, doCrash, doCrash, doBackfill, doBackfill, doReshard, doHorizon, doCancel, doLapse}).Draw(t, "do"),
 		Chunk: rapid.IntRange(1, 20).Draw(t, "chunk"), Settle: rapid.Bool().Draw(t, "settle"),
 		All: rapid.Bool().Draw(t, "all"), Job: rapid.IntRange(0, worldTopics-1).Draw(t, "job"), Lapse: rapid.IntRange(0, 2).Draw(t, "lapse"),
 		Away: rapid.IntRange(0, 3).Draw(t, "away") == 3, Land: rapid.Uint64Range(0, 99).Draw(t, "land"),
@@ -146,6 +147,8 @@ var drawStep = rapid.Custom(func(t *rapid.T) step {
 	s.Horizon = rapid.SampledFrom(horizons).Draw(t, "horizon")
 	s.Jobs = rapid.SampledFrom([]int{1, 2, 1, 2, 4}).Draw(t, "jobs")
 	switch s.Do {
+	case doPublish:
+		s.Leap = rapid.IntRange(0, 5).Draw(t, "leap") == 5
 	case doCrash, doCancel:
 		s.Fuse = fuseRunning.Draw(t, "fuse")
 	case doDrain, doReshard, doHorizon:

@@ -198,6 +198,14 @@ func (w *world) lapseLive(s step) error {
 
 // backfill replaces windows by what the archive has of them.
 func (w *world) backfill(s step) error {
+	if !s.Stopped {
+		if err := w.leap(); err != nil {
+			return err
+		}
+		if err := w.settle(); err != nil {
+			return err
+		}
+	}
 	if _, ok := w.span(s); s.Stopped || !ok {
 		if s.Settle {
 			if err := w.settle(); err != nil {

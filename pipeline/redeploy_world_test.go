@@ -33,14 +33,6 @@ const (
 	paneTable = "stream_flights"
 )
 
-// published is a message and its event.
-type published struct {
-	id    string
-	topic int
-	f     flight
-	m     *pubsubpb.PubsubMessage
-}
-
 // world is everything around the jobs: Pub/Sub, the tables, the history of
 // generations, whoever deploys, and what is true.
 type world struct {
@@ -229,73 +221,6 @@ func (w *world) spec() *jobspecs.StreamJob {
 	})
 }
 
-// publish publishes a step's events.
-func (w *world) publish(s step) error {
-	drafts := s.Send
-	if s.Tick {
-		drafts = slices.Clone(drafts)
-		for i := range worldOrigins {
-			drafts = append(drafts, draft{Behind: behindPrompt, Origin: i})
-		}
-	}
-	if len(drafts) == 0 {
-		return nil
-	}
-	var text []string
-	by := make([][]published, worldTopics)
-	for _, d := range drafts {
-		w.clock = w.clock.Add(time.Duration(d.Advance) * time.Minute)
-		f := flight{id: len(w.flights), arrival: w.clock, origin: fmt.Sprintf("A%02d", d.Origin), partition: d.Origin / worldTopics % w.partitions}
-		f.delay, f.distance = int64(f.id*7%97-20), int64(100+f.id*31%1000)
-		at := f.arrival
-		switch {
-		case d.Again > 0 && len(w.flights) > 0:
-			f = w.flights[d.Again%len(w.flights)]
-			if at = f.arrival; d.Anew {
-				at = w.clock
-			}
-			text = append(text, fmt.Sprintf("%d again", f.id))
-		case d.Behind == behindLate:
-			f.scheduled = w.clock.Add(-min(w.horizon, 12*time.Hour) * time.Duration(d.By) / 91)
-		case d.Behind == behindTooLate:
-			f.scheduled = w.clock.Add(-min(w.horizon+time.Duration(d.By)*time.Minute, w.clock.Sub(worldEpoch.Add(-24*time.Hour))))
-		default:
-			f.scheduled = w.clock.Add(-time.Duration(d.By) * time.Minute)
-		}
-		if f.id == len(w.flights) {
-			f.scheduled = f.scheduled.Truncate(time.Minute)
-			w.flights = append(w.flights, f)
-			text = append(text, fmt.Sprintf("%d %s %s at %s", f.id, f.origin, f.scheduled.Format("02T15:04"), at.Format("02T15:04")))
-		}
-		topic := int(f.origin[len(f.origin)-1]) % worldTopics
-		offset := f.id
-		if !at.Equal(f.arrival) { // a record of its own
-			offset = len(w.flights) + 1000 + len(text)
-		}
-		f.arrival = at
-		by[topic] = append(by[topic], published{topic: topic, f: f, m: f.message(offset)})
-	}
-	w.tracef("  publish %s", strings.Join(text, ", "))
-	for topic, ps := range by {
-		for part := range slices.Chunk(ps, max(1, s.Chunk)) {
-			req := &pubsubpb.PublishRequest{Topic: topicName(topic)}
-			for _, p := range part {
-				req.Messages = append(req.Messages, p.m)
-			}
-			resp, err := w.client.TopicAdminClient.Publish(context.Background(), req)
-			if err != nil {
-				return err
-			}
-			for i, id := range resp.GetMessageIds() {
-				part[i].id = id
-				w.messages = append(w.messages, part[i])
-			}
-		}
-	}
-	w.moved()
-	return nil
-}
-
 // unread are the messages that jobs which run have yet to read.
 func (w *world) unread() (out []string) {
 	stuck := map[string]bool{}
@@ -343,6 +268,9 @@ func (w *world) counts(by tables.Writer) bool {
 	return false
 }
 
+// worldStall is how long the world may stand still while something is waited for.
+const worldStall = 30 * time.Second
+
 // settle waits until everything that can be read is read.
 func (w *world) settle() error {
 	return w.until("everything is read", func() bool { return len(w.unread()) == 0 })
@@ -374,40 +302,6 @@ func (w *world) describe() string {
 		fmt.Fprintf(&b, "%s holds %d; ", g.writer, len(g.transport.leases()))
 	}
 	return b.String()
-}
-
-// land does some of the late writes, in any order, some of them twice.
-func (w *world) land(seed uint64, all bool) {
-	w.mu.Lock()
-	pending := w.limbo
-	w.limbo = nil
-	w.mu.Unlock()
-	r := newRand(seed)
-	r.Shuffle(len(pending), func(i, j int) { pending[i], pending[j] = pending[j], pending[i] })
-	var left []zombie
-	for _, z := range pending {
-		if !all && r.IntN(2) == 0 {
-			left = append(left, z)
-			continue
-		}
-		z.land()
-		if state := w.state(z.writer); z.op != opAck && state != tables.StateOpen {
-			w.count("zombie write of a " + state + " writer")
-			w.count("zombie write")
-		}
-		if r.IntN(3) == 0 {
-			left = append(left, z) // and once more
-		}
-	}
-	if all {
-		for _, z := range left {
-			z.land()
-		}
-		left = nil
-	}
-	w.mu.Lock()
-	w.limbo = append(w.limbo, left...)
-	w.mu.Unlock()
 }
 
 // watermark is what a generation's watermark of a topic has certainly reached:
