@@ -155,7 +155,7 @@ func (g *gate) do(op operation, land func()) error {
 	now, later, last, err := true, false, "", error(nil)
 	if g.lit != nil {
 		if g.counts[op]++; g.lit.Op == op && g.counts[op] == g.lit.Nth {
-			now, later, err = g.lit.When == momentAfter, g.lit.When == momentLimbo && op != opReport, errCut
+			now, later, err = g.lit.When == momentAfter, g.lit.When == momentLimbo, errCut
 			g.failed = g.lit.When == momentRefused
 			if now {
 				last = g.lit.String()

@@ -125,12 +125,12 @@ var (
 )
 
 func drawFuse(t *rapid.T, ops []operation, most int) *fuse {
-	f := &fuse{Op: rapid.SampledFrom(ops).Draw(t, "operation"), Nth: rapid.IntRange(1, most).Draw(t, "nth"),
-		When: rapid.SampledFrom([]moment{momentBefore, momentAfter, momentLimbo, momentRefused}).Draw(t, "moment")}
-	if f.Op == opReport {
-		f.Nth = 1
+	op, nth := rapid.SampledFrom(ops).Draw(t, "operation"), rapid.IntRange(1, most).Draw(t, "nth")
+	moments := []moment{momentBefore, momentAfter, momentLimbo, momentRefused}
+	if op == opReport { // there is one, and it is heard or not
+		nth, moments = 1, moments[:2]
 	}
-	return f
+	return &fuse{Op: op, Nth: nth, When: rapid.SampledFrom(moments).Draw(t, "moment")}
 }
 
 var drawStep = rapid.Custom(func(t *rapid.T) step {
