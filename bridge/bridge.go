@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/jobspecs"
@@ -24,15 +21,15 @@ type Bridge struct {
 	plan   *plan
 	stats  *stats
 	health *health
-	ledger *ledger
-	lag    atomic.Int64
+
+	mu      sync.Mutex
+	readers []*reader
 
 	// Set while it runs.
-	admin     *kadm.Client
-	source    *cluster
-	sizes     sizes
-	budget    *budget
-	publisher *publisher
+	sources []*source
+	sizes   sizes
+	stages  *stages
+	pacer   *pacer
 }
 
 // New checks cfg and compiles its spec. Errors in the spec carry exit.Usage.
@@ -41,15 +38,13 @@ func New(cfg Config) (*Bridge, error) {
 		return nil, err
 	}
 	spec := &cfg.Spec.Spec
-	longest := max(len(topicName(spec.Project, spec.Split.Topic(spec.Split.Count-1))), len(topicName(spec.Project, spec.DeadLetter.Topic)))
-	p, err := newPlan(cfg.Spec.Metadata.Name, cfg.Version, spec, longest)
+	p, err := newPlan(cfg.Spec.Metadata.Name, cfg.Version, spec)
 	if err != nil {
 		return nil, err
 	}
-	b := &Bridge{cfg: cfg, spec: spec, plan: p, stats: newStats(), health: newHealth(), ledger: newLedger()}
-	b.lag.Store(-1)
+	b := &Bridge{cfg: cfg, spec: spec, plan: p, stats: newStats(), health: newHealth(), pacer: newPacer(spec.Limits)}
 	b.stats.budget = int64(spec.Limits.Memory)
-	b.stats.inFlight = func() int64 { return int64(b.ledger.outstanding()) }
+	b.stats.inFlight = b.inFlight
 	return b, nil
 }
 
@@ -59,16 +54,50 @@ func (b *Bridge) Status() Status {
 	return Status{
 		Records: s.records.Load(), Published: s.published.Load(), Bytes: s.publishedBytes.Load(),
 		Filtered: s.filtered.Load(), DeadLettered: s.deadLettered.Load(),
-		InFlight: s.inFlight(), Lag: b.lag.Load(),
+		InFlight: s.inFlight(), Lag: b.totalLag(),
 		Memory: s.memory(), Budget: s.budget, Problems: b.health.list(),
 	}
 }
 
+// inFlight is the number of records that were read and are not done.
+func (b *Bridge) inFlight() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, r := range b.readers {
+		n += r.ledger.outstanding()
+	}
+	return int64(n)
+}
+
+// totalLag is -1 until the lag of every source is known.
+func (b *Bridge) totalLag() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var total int64
+	for _, r := range b.readers {
+		lag := r.lag.Load()
+		if lag < 0 {
+			return -1
+		}
+		total += lag
+	}
+	if len(b.readers) == 0 {
+		return -1
+	}
+	return total
+}
+
 // Run runs the bridge until ctx is done and what is in flight has been
-// acknowledged, or limits.drain is over; then it leaves the group. It returns
+// acknowledged, or limits.drain is over; then it leaves the groups. It returns
 // nil if nothing was left undone. listening is called with the address of
 // /metrics, /livez and /readyz.
-func (b *Bridge) Run(ctx context.Context, listening func(addr string)) (err error) {
+func (b *Bridge) Run(ctx context.Context, listening func(addr string)) error {
+	return b.serve(ctx, listening, b.stream)
+}
+
+// serve runs f between the checks at the start and the end of the server.
+func (b *Bridge) serve(ctx context.Context, listening func(addr string), f func(context.Context) error) (err error) {
 	b.health.problem("start", "starting")
 	srv, err := listen(ctx, b.spec.Listen, b.stats, b.health)
 	if err != nil {
@@ -78,14 +107,23 @@ func (b *Bridge) Run(ctx context.Context, listening func(addr string)) (err erro
 	if listening != nil {
 		listening(srv.addr())
 	}
-	adminClient, err := kgo.NewClient(kgo.SeedBrokers(b.spec.Source.Brokers...), kgo.ClientID("kappa-bridge-admin"))
-	if err != nil {
-		return exit.Usagef("set up the Kafka client: %w", err)
+	defer func() {
+		for _, s := range b.sources {
+			s.close()
+		}
+	}()
+	for _, name := range b.spec.SourceNames() {
+		var s *source
+		if s, err = b.openSource(ctx, name); err != nil {
+			break
+		}
+		b.sources = append(b.sources, s)
 	}
-	defer adminClient.Close()
-	b.admin = kadm.NewClient(adminClient)
-	if b.source, err = b.checkKafka(ctx); err == nil {
-		err = b.checkPubSub(ctx)
+	if err == nil {
+		err = b.openStages(ctx)
+	}
+	if b.stages != nil {
+		defer b.stages.close()
 	}
 	if ctx.Err() != nil {
 		return nil // asked to stop before there was anything to do
@@ -93,79 +131,52 @@ func (b *Bridge) Run(ctx context.Context, listening func(addr string)) (err erro
 	if err != nil {
 		return err
 	}
-	b.prepare()
-	b.health.problem(groupPart, "joining consumer group "+b.spec.Source.Group)
-	b.health.solved("start")
-	return b.stream(ctx)
+	return f(ctx)
 }
 
-// prepare makes the stages, sized by the budget.
-func (b *Bridge) prepare() {
-	limits := b.spec.Limits
-	b.sizes = divide(limits, b.source.brokers, b.plan)
-	p := &publisher{
-		transport: rpcTransport{b.cfg.PubSub.TopicAdminClient},
-		backoff:   b.cfg.Backoff,
-		slots:     make(chan struct{}, b.sizes.slots),
-		stats:     b.stats, health: b.health, log: b.cfg.Log,
-		bridge:  b.plan.bridge,
-		maxPart: b.plan.maxMessage - maxAttributes*(maxAttributeName+maxAttributeValue+16),
-	}
-	b.budget = newBudget(b.sizes.limit, p.wake)
-	p.budget = b.budget
-	newLane := func(topic string) *lane {
-		return newLane(topicName(b.spec.Project, topic), limits.Linger.D(), int(limits.BatchBytes), limits.BatchRecords, &b.budget.pressure)
-	}
-	for i := range b.spec.Split.Count {
-		p.lanes = append(p.lanes, newLane(b.spec.Split.Topic(i)))
-	}
-	p.dead = newLane(b.spec.DeadLetter.Topic)
-	b.publisher = p
-}
-
-// stream runs the stages and stops them in order.
+// stream reads as a member of the consumer groups.
 func (b *Bridge) stream(ctx context.Context) error {
 	running, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	hard, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
-	r := &reader{
-		Bridge: b, hard: hard, fail: end,
-		opened: make(chan struct{}),
-		units:  make(chan unit, runtime.GOMAXPROCS(0)),
-		parts:  make(map[partitionID]*partition),
+	for _, s := range b.sources {
+		b.health.problem(groupPart(s), "joining consumer group "+s.spec.Group)
 	}
-	if err := r.open(); err != nil {
-		return err
+	b.health.solved("start")
+	for _, s := range b.sources {
+		r := &reader{Bridge: b, source: s, hard: hard, fail: end, opened: make(chan struct{}), parts: make(map[partitionID]*partition)}
+		if err := r.open(); err != nil {
+			return err
+		}
+		defer r.client.CloseAllowingRebalance()
+		b.addReader(r)
 	}
-	defer r.client.CloseAllowingRebalance()
-	held := func() int64 {
-		used, _ := b.budget.used()
-		return used + r.buffered() + int64(len(b.publisher.slots))*b.sizes.encoded
-	}
-	b.stats.held.Store(&held)
-	b.cfg.Log.Info("bridge runs", "name", b.cfg.Spec.Metadata.Name, "cluster", b.source.id, "group", b.spec.Source.Group,
-		"instance_id", b.cfg.InstanceID, "topics", b.spec.Split.Count, "memory", b.spec.Limits.Memory.String())
+	b.cfg.Log.Info("bridge runs", "name", b.cfg.Spec.Metadata.Name, "sources", b.spec.SourceNames(),
+		"instance_id", b.cfg.InstanceID, "topics", len(b.plan.topics), "memory", b.spec.Limits.Memory.String())
 
-	var stages, workers sync.WaitGroup
-	b.publisher.start(hard, &stages)
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() { newWorker(b.plan, b.publisher).run(hard, r.units) })
+	b.stages.start(hard)
+	var polls, loops sync.WaitGroup
+	for _, r := range b.readers {
+		polls.Go(func() { r.poll(running) }) // until asked to stop, or a failure
+		loops.Go(func() { r.commitLoop(hard) })
+		loops.Go(func() { r.lagLoop(hard) })
 	}
-	stages.Go(func() { r.commitLoop(hard) })
-	stages.Go(func() { r.lagLoop(hard) })
+	polls.Wait()
+	b.stages.endInput()
 
-	r.poll(running) // until asked to stop, or a failure
-	close(r.units)
-
-	left := r.drain()
-	if err := r.commit(); err != nil {
-		b.cfg.Log.Warn("the last commit failed; what it held is published again at the next start", "error", err)
+	left := b.drain(hard)
+	for _, r := range b.readers {
+		if err := r.commit(); err != nil {
+			b.cfg.Log.Warn("the last commit failed; what it held is published again at the next start", "source", r.name, "error", err)
+		}
 	}
 	abort()
-	workers.Wait()
-	stages.Wait()
-	r.leave()
+	b.stages.wait()
+	loops.Wait()
+	for _, r := range b.readers {
+		r.leave()
+	}
 	s := b.Status()
 	b.cfg.Log.Info("bridge stopped", "records", s.Records, "published", s.Published, "filtered", s.Filtered, "dead_lettered", s.DeadLettered, "undone", left)
 	if cause := context.Cause(running); cause != nil && ctx.Err() == nil {
@@ -177,18 +188,26 @@ func (b *Bridge) stream(ctx context.Context) error {
 	return nil
 }
 
+func (b *Bridge) addReader(r *reader) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.readers = append(b.readers, r)
+}
+
 // drain waits for what is outstanding and returns how much of it is left.
-func (r *reader) drain() int {
-	r.mu.Lock()
-	r.stopping = true
-	r.mu.Unlock()
-	r.publisher.setFlush(true)
-	r.await(r.hard, r.spec.Limits.Drain.D(), func() bool { return r.ledger.outstanding() == 0 })
-	return r.ledger.outstanding()
+func (b *Bridge) drain(ctx context.Context) int64 {
+	for _, r := range b.readers {
+		r.mu.Lock()
+		r.stopping = true
+		r.mu.Unlock()
+	}
+	b.stages.publisher.setFlush(true)
+	await(ctx, b.spec.Limits.Drain.D(), func() bool { return b.inFlight() == 0 })
+	return b.inFlight()
 }
 
 // await waits until done, or for at most d.
-func (r *reader) await(ctx context.Context, d time.Duration, done func() bool) {
+func await(ctx context.Context, d time.Duration, done func() bool) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -213,7 +232,7 @@ func (r *reader) leave() {
 	if r.cfg.InstanceID == "" || r.fenced.Load() {
 		return
 	}
-	if _, err := r.admin.LeaveGroup(ctx, kadm.LeaveGroup(r.spec.Source.Group).InstanceIDs(r.cfg.InstanceID)); err != nil {
+	if _, err := r.admin.LeaveGroup(ctx, kadm.LeaveGroup(r.source.spec.Group).InstanceIDs(r.cfg.InstanceID)); err != nil {
 		r.cfg.Log.Debug("leave the group", "error", err)
 	}
 }
@@ -256,7 +275,7 @@ func (r *reader) lagLoop(ctx context.Context) {
 func (r *reader) measureLag(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	ends, err := r.admin.ListCommittedOffsets(ctx, r.spec.Source.Topics...)
+	ends, err := r.admin.ListCommittedOffsets(ctx, r.topics.names()...)
 	if err != nil {
 		return // the metric keeps its last value
 	}
@@ -270,7 +289,7 @@ func (r *reader) measureLag(ctx context.Context) {
 		}
 		_, committed := p.position()
 		lag := max(0, end.Offset-committed)
-		r.stats.lag.WithLabelValues(id.topic, strconv.Itoa(int(id.partition))).Set(float64(lag))
+		r.stats.lag.WithLabelValues(r.name, id.topic, strconv.Itoa(int(id.partition))).Set(float64(lag))
 		total += lag
 	}
 	if len(r.parts) > 0 {

@@ -2,8 +2,8 @@ package bridge
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -50,7 +50,7 @@ func (c *Config) Validate() error {
 	switch {
 	case c.Spec == nil:
 		return errors.New("bridge: Config.Spec is nil")
-	case c.PubSub == nil:
+	case c.PubSub == nil && c.Spec.Spec.UsesPubSub():
 		return errors.New("bridge: Config.PubSub is nil")
 	case c.Log == nil:
 		return errors.New("bridge: Config.Log is nil")
@@ -59,12 +59,12 @@ func (c *Config) Validate() error {
 	}
 	s := &c.Spec.Spec
 	switch {
-	case len(s.Source.Brokers) == 0, len(s.Source.Topics) == 0, s.Source.Group == "":
-		return exit.Usagef("spec.source: brokers, topics and group are required")
-	case s.Split.TopicPrefix == "", s.Split.Count < 1:
-		return exit.Usagef("spec.split: topicPrefix and a count of at least 1 are required")
-	case s.DeadLetter.Topic == "":
-		return exit.Usagef("spec.deadLetter.topic is required")
+	case len(s.Sources) == 0:
+		return exit.Usagef("spec.sources: at least one is required")
+	case len(s.Topics()) == 0:
+		return exit.Usagef("spec.split or spec.route is required")
+	case s.DeadLetter.Topic == "" && s.DeadLetter.Kafka.Topic == "" && s.DeadLetter.File == "":
+		return exit.Usagef("spec.deadLetter is required")
 	case s.Limits.BatchBytes < 1 || s.Limits.BatchBytes > maxRequestBytes:
 		return exit.Usagef("spec.limits.batchBytes: %s is not between 1 and %d, the most that Pub/Sub takes", s.Limits.BatchBytes, maxRequestBytes)
 	case s.Limits.BatchRecords < 1 || s.Limits.BatchRecords > maxRequestMessages:
@@ -72,10 +72,8 @@ func (c *Config) Validate() error {
 	case s.Limits.Memory < minMemory || s.Limits.Memory < 8*s.Limits.BatchBytes:
 		return exit.Usagef("spec.limits.memory: %s is too little: it must be at least %s and 8 times batchBytes", s.Limits.Memory, jobspecs.Bytes(minMemory))
 	}
-	for i := range s.Split.Count {
-		if s.Split.Topic(i) == s.DeadLetter.Topic {
-			return exit.Usagef("spec.deadLetter.topic: %q is also a topic of the split", s.DeadLetter.Topic)
-		}
+	if s.Destination.Kind == jobspecs.DestinationPubSub && slices.Contains(s.Topics(), s.DeadLetter.Topic) {
+		return exit.Usagef("spec.deadLetter.topic: %q is also a topic of the destination", s.DeadLetter.Topic)
 	}
 	return nil
 }
@@ -85,30 +83,29 @@ const minMemory = 4 << 20
 // sizes divides the byte budget (invariant B4).
 type sizes struct {
 	fetch    int64 // memory of one fetch
-	fetches  int   // fetches in flight or buffered at once
+	fetches  int   // fetches in flight or buffered at once, of one source
 	slots    int   // publish requests at once
-	encoded  int64 // memory of one of them
-	buffered int64 // memory of all fetches
+	sending  int64 // memory of one of them in a connection
+	buffered int64 // memory of all fetches of one source
 	limit    int64 // what is left for polled records and messages
+	segment  int   // bytes of an ordinary segment
+	spare    int   // segments that are kept for use again
 	record   int64 // memory of a record and its event beside their bytes
 }
 
-// divide gives an eighth to what the Kafka client buffers and at most an
-// eighth to encoded publish requests, which exist in a message and in a
-// transport buffer at once; the rest holds polled records and their messages.
-func divide(l jobspecs.BridgeLimit, brokers int, p *plan) sizes {
+// divide gives an eighth to what the Kafka clients buffer, at most an eighth to
+// what connections hold of publish requests, and a sixteenth to spare segments;
+// the rest holds polled records and their messages.
+func divide(l jobspecs.BridgeLimit, sources, brokers, workers int, p *plan) sizes {
 	s := sizes{fetches: min(max(brokers, 2), 16)}
-	s.fetch = max(int64(l.Memory)/8/int64(s.fetches), minFetch)
+	s.fetch = max(int64(l.Memory)/8/int64(s.fetches*sources), minFetch)
 	s.buffered = s.fetch * int64(s.fetches)
-	s.slots = min(max(int(l.Memory/8/(2*l.BatchBytes)), 1), 32)
-	s.encoded = 2 * int64(l.BatchBytes)
-	s.limit = int64(l.Memory) - s.buffered - int64(s.slots)*s.encoded
-	s.record = int64(unsafe.Sizeof(kgo.Record{}) + unsafe.Sizeof(event{}) + 2*unsafe.Sizeof(entry{}) +
-		uintptr(p.attributesPerEvent())*unsafe.Sizeof(attribute{}) + 2*unsafe.Sizeof(uintptr(0)))
+	s.sending = int64(l.BatchBytes)
+	s.slots = min(max(int(int64(l.Memory)/8/s.sending), 1), 32)
+	open := min(p.lanes(), maxOpen) * workers
+	s.segment = min(max(int(l.Memory)/16/open, 16<<10), 256<<10)
+	s.spare = int(l.Memory) / 16 / s.segment
+	s.limit = int64(l.Memory) - s.buffered*int64(sources) - int64(s.slots)*s.sending - int64(s.spare*s.segment)
+	s.record = int64(unsafe.Sizeof(kgo.Record{}) + unsafe.Sizeof(event{}) + 2*unsafe.Sizeof(entry{}) + 2*unsafe.Sizeof(uintptr(0)))
 	return s
-}
-
-// topicName is the full name of a topic.
-func topicName(project, topic string) string {
-	return fmt.Sprintf("projects/%s/topics/%s", project, topic)
 }

@@ -224,7 +224,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, line := range []string{
 		"kappa_bridge_records_total 10", "kappa_bridge_messages_published_total 10", "kappa_bridge_filtered_total 0",
-		"kappa_bridge_in_flight_records 0", `kappa_bridge_lag_records{partition="0",topic="in"} 0`,
+		"kappa_bridge_in_flight_records 0", `kappa_bridge_lag_records{partition="0",source="main",topic="in"} 0`,
 		`kappa_bridge_publish_requests_total{code="OK"} `, "kappa_bridge_ack_seconds_count ", "kappa_bridge_memory_budget_bytes 6.7108864e+07",
 		"kappa_bridge_stopped_partitions 0", `kappa_bridge_commits_total{result="ok"} `,
 	} {

@@ -17,15 +17,11 @@ const (
 	maxMilli = 253_402_300_799_999
 )
 
-// parseEventTime reads an event time field, given as JSON text, and returns
-// milliseconds since the Unix epoch. What is below a millisecond is cut.
-func parseEventTime(text []byte, unit string) (int64, error) {
-	if len(text) == 0 {
-		return 0, fmt.Errorf("the field is not there")
-	}
-	if text[0] == '"' {
-		text = unquote(text)
-	} else if unit == "rfc3339" {
+// parseEventTime reads an event time field, given as plain text and whether it
+// was written as text (a string), and returns milliseconds since the Unix
+// epoch. What is below a millisecond is cut.
+func parseEventTime(text []byte, isText bool, unit string) (int64, error) {
+	if !isText && unit == "rfc3339" {
 		return 0, fmt.Errorf("not an RFC 3339 string")
 	}
 	if unit == "rfc3339" {
@@ -86,4 +82,27 @@ func floorDiv(n, d int64) int64 {
 // appendTime appends a time attribute.
 func appendTime(dst []byte, milli int64) []byte {
 	return time.UnixMilli(milli).UTC().AppendFormat(dst, envelope.TimeLayout)
+}
+
+// clock writes time attributes. Records that follow each other are often of
+// one minute, whose text it keeps.
+type clock struct {
+	minute int64 // since the epoch
+	text   []byte
+}
+
+// append appends a time attribute.
+func (c *clock) append(dst []byte, milli int64) []byte {
+	minute := floorDiv(milli, 60_000)
+	if c.text == nil || minute != c.minute {
+		c.minute, c.text = minute, appendTime(c.text[:0], minute*60_000)
+	}
+	at := len(dst)
+	dst = append(dst, c.text...)
+	in := milli - minute*60_000
+	second, ms := in/1000, in%1000
+	tail := dst[at+len("2006-01-02T15:04:"):]
+	tail[0], tail[1] = byte('0'+second/10), byte('0'+second%10)
+	tail[3], tail[4], tail[5] = byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10)
+	return dst
 }

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -37,7 +38,9 @@ func TestParseEventTime(t *testing.T) {
 		{`{}`, "milliseconds", ""},
 		{`"1/2"`, "seconds", ""},
 	} {
-		milli, err := parseEventTime([]byte(c.text), c.unit)
+		plain := c.text
+		isText := json.Unmarshal([]byte(c.text), &plain) == nil
+		milli, err := parseEventTime([]byte(plain), isText, c.unit)
 		got := ""
 		if err == nil {
 			got = string(appendTime(nil, milli))
@@ -51,6 +54,13 @@ func TestParseEventTime(t *testing.T) {
 // The attribute is written as the contract has it.
 func TestAppendTime(t *testing.T) {
 	now := time.Date(2001, 1, 8, 1, 2, 3, 4_999_999, time.FixedZone("", 3600))
+	var c clock
+	for _, d := range []time.Duration{0, time.Millisecond, 56 * time.Second, 57 * time.Second, -time.Hour, -40 * 365 * 24 * time.Hour, -1} {
+		at := now.Add(d)
+		if got, want := string(c.append([]byte("x"), at.UnixMilli())), "x"+envelope.FormatTime(at); got != want {
+			t.Errorf("the clock writes %s, want %s", got, want)
+		}
+	}
 	if got, want := string(appendTime(nil, now.UnixMilli())), envelope.FormatTime(now); got != want {
 		t.Errorf("appendTime = %s, envelope has %s", got, want)
 	}

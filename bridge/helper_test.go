@@ -235,13 +235,16 @@ func testSpec(brokers []string, splits int) *jobspecs.Bridge {
 	return &jobspecs.Bridge{
 		Metadata: jobspecs.Metadata{Name: "test"},
 		Spec: jobspecs.BridgeSpec{
-			Platform:   jobspecs.Platform{Environment: "sandbox", Project: testProject},
-			Source:     jobspecs.KafkaSource{Brokers: brokers, Topics: []string{"in"}, Group: "g", Start: "earliest"},
-			Transform:  jobspecs.Transform{Decode: "none"},
-			EventTime:  jobspecs.EventTime{Unit: "rfc3339"},
-			IDs:        jobspecs.IDs{From: "position"},
-			Split:      jobspecs.Split{TopicPrefix: "out-", Count: splits},
-			DeadLetter: jobspecs.DeadLetter{Topic: "dead"},
+			Platform: jobspecs.Platform{Environment: "sandbox", Project: testProject},
+			Sources: map[string]jobspecs.KafkaSource{"main": {
+				KafkaCluster: jobspecs.KafkaCluster{Brokers: brokers}, Topics: []string{"in"}, Group: "g", Start: "earliest", Isolation: "readCommitted",
+			}},
+			Transform:   jobspecs.Transform{Decode: "none"},
+			EventTime:   jobspecs.EventTime{Unit: "rfc3339"},
+			Destination: jobspecs.Destination{Kind: "pubsub"},
+			IDs:         jobspecs.IDs{From: "position"},
+			Split:       jobspecs.Split{TopicPrefix: "out-", Count: splits},
+			DeadLetter:  jobspecs.DeadLetter{Topic: "dead"},
 			Limits: jobspecs.BridgeLimit{
 				Memory: 64 << 20, BatchBytes: 1 << 20, BatchRecords: 1000,
 				Linger: jobspecs.Duration(5 * time.Millisecond), Drain: jobspecs.Duration(20 * time.Second),
@@ -249,6 +252,13 @@ func testSpec(brokers []string, splits int) *jobspecs.Bridge {
 			Listen: "127.0.0.1:0",
 		},
 	}
+}
+
+// editSource changes the source of a test's spec.
+func editSource(s *jobspecs.BridgeSpec, edit func(*jobspecs.KafkaSource)) {
+	src := s.Sources["main"]
+	edit(&src)
+	s.Sources["main"] = src
 }
 
 func outTopics(n int) []string {

@@ -115,27 +115,3 @@ func uuidV5Of(text []byte) uuid {
 // idSeparator stands between the texts of key fields. JSON text cannot hold it
 // unescaped, so that no two lists of values have one text.
 const idSeparator = 0x1f
-
-// fieldsID is the UUIDv5 of a business key: the canonical JSON texts of its
-// fields. A key field must be there and be a string, a number or a boolean.
-// scratch is overwritten; it is returned for use again.
-func fieldsID(namespace uuid, key []string, o *jsonObject, scratch []byte) (uuid, []byte, error) {
-	scratch = append(scratch[:0], namespace[:]...)
-	for i, name := range key {
-		if i > 0 {
-			scratch = append(scratch, idSeparator)
-		}
-		v := o.get(name)
-		switch {
-		case len(v) == 0:
-			return uuid{}, scratch, fmt.Errorf("key field %q is not there", name)
-		case v[0] == 'n', v[0] == '{', v[0] == '[':
-			return uuid{}, scratch, fmt.Errorf("key field %q is null, an object or an array", name)
-		case v[0] == '"':
-			scratch = quote(scratch, unquote(v))
-		default:
-			scratch = append(scratch, v...)
-		}
-	}
-	return uuidV5Of(scratch), scratch, nil
-}

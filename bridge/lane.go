@@ -6,13 +6,15 @@ import (
 	"time"
 )
 
-// lane gathers the messages of one topic into batches and hands them to the
-// senders of that topic. A batch is due when it is full, when its first
+// lane gathers the messages of one topic, or of one ordering key of a topic,
+// into batches and hands them to its senders. A batch is due when it is full, when its first
 // message has waited for linger, and at once while the budget is under
 // pressure or the bridge is stopping. As long as no sender is free, an open
 // batch goes on filling.
 type lane struct {
-	topic    string // projects/P/topics/T
+	topic    string // of the destination: projects/P/topics/T, or the name of a Kafka topic
+	head     []byte // beginning of each publish request
+	params   string // requestParams
 	linger   time.Duration
 	maxBytes int
 	maxCount int
@@ -33,7 +35,7 @@ type lane struct {
 
 func newLane(topic string, linger time.Duration, maxBytes, maxCount int, pressure *atomic.Bool) *lane {
 	l := &lane{
-		topic: topic, linger: linger, maxCount: maxCount, pressure: pressure,
+		topic: topic, head: requestHead(topic), params: requestParams(topic), linger: linger, maxCount: maxCount, pressure: pressure,
 		maxBytes: maxBytes - requestSize(len(topic)),
 	}
 	l.ready.L = &l.mu
@@ -50,7 +52,7 @@ func (l *lane) add(events []*event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range events {
-		if len(l.open) > 0 && l.bytes+e.size > l.maxBytes {
+		if len(l.open) > 0 && l.bytes+len(e.entry) > l.maxBytes {
 			l.seal()
 		}
 		if len(l.open) == 0 {
@@ -60,7 +62,7 @@ func (l *lane) add(events []*event) {
 			}
 		}
 		l.open = append(l.open, e)
-		l.bytes += e.size
+		l.bytes += len(e.entry)
 		if len(l.open) >= l.maxCount || l.bytes >= l.maxBytes {
 			l.seal()
 		}

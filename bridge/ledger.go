@@ -180,16 +180,16 @@ func (a *assignment) push(e entry) {
 }
 
 // ack notes that records are done: acknowledged by the destination, durably
-// dead-lettered, or filtered. The tickets must be of this assignment.
-// Acknowledging twice, or after the assignment ended, does nothing.
-func (a *assignment) ack(tickets ...ticket) {
+// dead-lettered, or filtered. Acknowledging twice, or after the assignment
+// ended, does nothing.
+func (a *assignment) ack(seqs []uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, t := range tickets {
-		if t.seq < a.head || t.seq >= a.tail {
+	for _, seq := range seqs {
+		if seq < a.head || seq >= a.tail {
 			continue // acknowledged before, or the assignment is over
 		}
-		if e := &a.entries[t.seq&uint64(len(a.entries)-1)]; !e.done {
+		if e := &a.entries[seq&uint64(len(a.entries)-1)]; !e.done {
 			e.done = true
 			a.open--
 		}

@@ -100,7 +100,9 @@ func TestLedgerModel(t *testing.T) {
 				from := rapid.IntRange(0, len(m.tickets)-1).Draw(t, "from")
 				n := rapid.IntRange(1, 50).Draw(t, "n")
 				to := min(from+n, len(m.tickets))
-				l.current(id).ack(m.tickets[from:to]...)
+				for _, tk := range m.tickets[from:to] {
+					tk.to.ack([]uint64{tk.seq})
+				}
 				for i := from; i < to; i++ {
 					m.done[i] = true
 				}
@@ -110,7 +112,7 @@ func TestLedgerModel(t *testing.T) {
 					return
 				}
 				for _, tk := range late {
-					tk.to.ack(tk)
+					tk.to.ack([]uint64{tk.seq})
 				}
 			},
 			"commit": func(t *rapid.T) {
@@ -153,16 +155,16 @@ func TestLedgerModel(t *testing.T) {
 	})
 }
 
-// fetch enters offsets, leader epoch 7, and returns their tickets.
-func fetch(t testing.TB, a *assignment, offsets ...int64) []ticket {
+// fetch enters offsets, leader epoch 7, and returns their numbers.
+func fetch(t testing.TB, a *assignment, offsets ...int64) []uint64 {
 	t.Helper()
 	first, err := a.fetched(len(offsets), func(i int) (int64, int32) { return offsets[i], 7 })
 	if err != nil {
 		t.Fatal(err)
 	}
-	tickets := make([]ticket, len(offsets))
+	tickets := make([]uint64, len(offsets))
 	for i := range offsets {
-		tickets[i] = ticket{a, first.seq + uint64(i)}
+		tickets[i] = first.seq + uint64(i)
 	}
 	return tickets
 }
@@ -174,15 +176,15 @@ func TestLedgerGaps(t *testing.T) {
 	id := partitionID{"in", 0}
 	a := l.assign(id, 0)
 	tk := fetch(t, a, 3, 4, 9, 20) // 0–2 compacted, 5–8 compacted, 10–19 aborted
-	a.ack(tk[1], tk[2])
+	a.ack(tk[1:3])
 	if m := l.committable(); len(m) != 0 {
 		t.Errorf("committable %v while offset 3 is not done", m)
 	}
-	a.ack(tk[0])
+	a.ack(tk[:1])
 	if got, want := l.committable()[id], (mark{10, 7}); got != want {
 		t.Errorf("committable %v, want %v: after 9, not up to 20", got, want)
 	}
-	a.ack(tk[3])
+	a.ack(tk[3:])
 	if got, want := l.committable()[id], (mark{21, 7}); got != want {
 		t.Errorf("committable %v, want %v", got, want)
 	}
@@ -197,19 +199,20 @@ func TestLedgerGaps(t *testing.T) {
 func TestLedgerLateAcks(t *testing.T) {
 	l := newLedger()
 	id := partitionID{"in", 0}
-	old := fetch(t, l.assign(id, 0), 0, 1, 2)
-	old[0].to.ack(old[0])
+	before := l.assign(id, 0)
+	old := fetch(t, before, 0, 1, 2)
+	before.ack(old[:1])
 	l.revoke(id)
 	if m := l.committable(); len(m) != 0 {
 		t.Errorf("committable %v after revoke", m)
 	}
 	again := l.assign(id, 0)
 	fresh := fetch(t, again, 0, 1, 2)
-	old[1].to.ack(old...)
+	before.ack(old)
 	if m := l.committable(); len(m) != 0 {
 		t.Errorf("committable %v by late acknowledgements", m)
 	}
-	again.ack(fresh[0])
+	again.ack(fresh[:1])
 	if got := l.committable()[id].offset; got != 1 {
 		t.Errorf("committable %d, want 1", got)
 	}
@@ -219,7 +222,7 @@ func BenchmarkLedger(b *testing.B) {
 	const run = 500
 	a := newLedger().assign(partitionID{"in", 0}, 0)
 	var offset int64
-	tickets := make([]ticket, run)
+	tickets := make([]uint64, run)
 	b.ReportAllocs()
 	for i := 0; i < b.N; i += run {
 		first, err := a.fetched(run, func(i int) (int64, int32) { return offset + int64(i), 0 })
@@ -228,9 +231,9 @@ func BenchmarkLedger(b *testing.B) {
 		}
 		offset += run
 		for j := range tickets {
-			tickets[j] = ticket{a, first.seq + uint64((j+run/2)%run)}
+			tickets[j] = first.seq + uint64((j+run/2)%run)
 		}
-		a.ack(tickets...)
+		a.ack(tickets)
 	}
 	if _, ok := a.committable(); !ok {
 		b.Fatal("nothing committable")

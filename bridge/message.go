@@ -1,46 +1,19 @@
 package bridge
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kappa-migrate/kappa/bridge/transform"
 	"github.com/kappa-migrate/kappa/internal/envelope"
-	"github.com/kappa-migrate/kappa/internal/exit"
-	"github.com/kappa-migrate/kappa/jobspecs"
 )
-
-// Limits of Pub/Sub (cloud.google.com/pubsub/quotas).
-const (
-	maxRequestBytes    = 10_000_000
-	maxRequestMessages = 1000
-	maxAttributes      = 100
-	maxAttributeName   = 256
-	maxAttributeValue  = 1024
-)
-
-// attribute is an attribute of a message.
-type attribute struct{ name, value string }
-
-// event is one event on its way from a record to a message.
-type event struct {
-	record *kgo.Record
-	ticket ticket
-	origin *origin
-	chunk  *chunk // whose bytes the record is part of
-	dead   *deadLetter
-
-	lane  int // number of the split's topic
-	data  []byte
-	attrs []attribute
-	size  int   // bytes in a publish request
-	cost  int64 // bytes charged to the budget for the message
-}
 
 // Why a record can never be published: the attribute kappa-reason of its dead
 // letter, and a label of a metric.
@@ -48,9 +21,10 @@ const (
 	reasonTransform = "transform"  // not decodable, or an expression failed
 	reasonTime      = "event_time" // no usable event time
 	reasonID        = "id"         // no usable id
+	reasonRoute     = "route"      // no topic for it
 	reasonAttribute = "attribute"  // an attribute that Pub/Sub cannot take
 	reasonTooLarge  = "too_large"  // beyond the largest message
-	reasonRejected  = "rejected"   // refused by Pub/Sub by itself
+	reasonRejected  = "rejected"   // refused by the destination by itself
 )
 
 // badRecord is the error for a record that can never be published.
@@ -64,245 +38,327 @@ func (b *badRecord) Unwrap() error { return b.err }
 
 func bad(reason string, err error) *badRecord { return &badRecord{reason, err} }
 
-// origin is what all records of a partition have in common.
-type origin struct {
-	prefix    string // of the position: cluster/topic/partition/
-	hash      uint64 // topicHash
-	partition int32
-}
-
-// plan is a compiled spec: how records become messages. It is immutable.
-type plan struct {
-	transform  *transform
-	ids        jobspecs.IDs
-	namespace  uuid
-	eventTime  jobspecs.EventTime
-	splitKey   []string
-	splits     int
-	attributes []jobspecs.Attribute
-	bridge     string // value of kappa-bridge
-	maxMessage int    // largest message in bytes, as counted by event.size
-}
-
-func newPlan(name, version string, spec *jobspecs.BridgeSpec, longestTopic int) (*plan, error) {
-	needFields := spec.EventTime.Field != "" || spec.IDs.From == "fields" || len(spec.Split.Key) > 0
-	names := make(map[string]bool)
-	for _, a := range spec.Attributes {
-		needFields = needFields || a.Field != ""
-		switch {
-		case (a.Field == "") == (a.Header == ""):
-			return nil, exit.Usagef("spec.attributes: %q needs either a field or a header", a.Name)
-		case len(a.Name)+len(envelope.EncodingSuffix) > maxAttributeName || a.Name == "" || !utf8.ValidString(a.Name):
-			return nil, exit.Usagef("spec.attributes: name %q is not UTF-8 of 1 to %d bytes", a.Name, maxAttributeName-len(envelope.EncodingSuffix))
-		case strings.HasPrefix(a.Name, "goog"), strings.HasPrefix(a.Name, "kappa-"):
-			return nil, exit.Usagef("spec.attributes: name %q begins with a reserved prefix (goog, kappa-)", a.Name)
-		case names[a.Name], names[a.Name+envelope.EncodingSuffix], names[strings.TrimSuffix(a.Name, envelope.EncodingSuffix)]:
-			return nil, exit.Usagef("spec.attributes: name %q comes twice", a.Name)
-		}
-		names[a.Name] = true
-	}
-	if n := 2 * len(spec.Attributes); n > maxAttributes-6 {
-		return nil, exit.Usagef("spec.attributes: at most %d attributes can be mapped", (maxAttributes-6)/2)
-	}
-	if spec.IDs.From == "fields" && len(spec.IDs.Fields) == 0 {
-		return nil, exit.Usagef("spec.ids: from: fields needs at least one field").WithHint("name the business key in ids.fields")
-	}
-	t, err := newTransform(spec.Transform, needFields)
-	if err != nil {
-		return nil, err
-	}
-	return &plan{
-		transform:  t,
-		ids:        spec.IDs,
-		namespace:  uuidV5(kappaNamespace, []byte(spec.IDs.Namespace)),
-		eventTime:  spec.EventTime,
-		splitKey:   spec.Split.Key,
-		splits:     spec.Split.Count,
-		attributes: spec.Attributes,
-		bridge:     name + "/" + version,
-		maxMessage: maxRequestBytes - requestSize(longestTopic),
-	}, nil
-}
-
 // maker makes messages from records by a plan. It holds scratch memory: one
 // per goroutine.
 type maker struct {
 	*plan
-	object  jsonObject
-	text    []byte // attribute values of one message, one after the other
+	machine *transform.Machine // nil where records pass unread
+	decoded bool               // the record has fields: it is no tombstone
+	draft   draft
 	scratch []byte
-	spans   []span
+	value   []byte // encoded data
+	clock   clock
+
+	// Of the event that was described last.
+	when, source int64 // milliseconds
+	lane         int
 }
 
-type span struct {
-	name       string
-	start, end int
+func newMaker(p *plan) *maker {
+	m := &maker{plan: p}
+	if p.program.Decodes() {
+		m.machine = p.program.NewMachine()
+	}
+	return m
 }
 
-// attributesPerEvent is the room to reserve for the attributes of an event.
-func (p *plan) attributesPerEvent() int { return 6 + 2*len(p.attributes) }
-
-// make makes the message of e.record into e. It returns false for an event
-// that the filter drops, and a *badRecord for one that can never be published.
-// attrs is where the attributes are appended; the grown slice is returned.
-func (m *maker) make(e *event, attrs []attribute) (keep bool, _ []attribute, _ error) {
-	r := e.record
-	e.data = r.Value
-	m.object.fields = m.object.fields[:0]
-	if m.transform.decode && r.Value != nil { // a tombstone has no fields and passes as it is
-		keep, err := m.transform.apply(r.Value, &m.object)
-		if err != nil {
-			return false, attrs, bad(reasonTransform, err)
-		}
-		if !keep {
-			return false, attrs, nil
-		}
-		if m.transform.rewrite {
-			e.data = m.object.appendText(make([]byte, 0, len(r.Value)+len(r.Value)/8+16))
-		}
+// open decodes and filters a record, and returns the number of its events: 0
+// where the filter has dropped all of it. The error is a *badRecord, or that of
+// ctx.
+func (m *maker) open(ctx context.Context, r *kgo.Record) (int, error) {
+	m.decoded = m.machine != nil && r.Value != nil // a tombstone has no fields and passes as it is
+	if !m.decoded {
+		return 1, nil
 	}
-	if err := m.describe(e); err != nil {
-		return false, attrs, err
+	n, err := m.machine.Apply(ctx, r.Value)
+	var data *transform.DataError
+	switch {
+	case err == nil:
+		return n, nil
+	case errors.As(err, &data):
+		return 0, bad(reasonTransform, err)
+	default:
+		return 0, err
 	}
-	values := string(m.text) // one allocation for all values
-	first := len(attrs)
-	for _, s := range m.spans {
-		attrs = append(attrs, attribute{s.name, values[s.start:s.end]})
-	}
-	e.attrs = attrs[first:len(attrs):len(attrs)]
-	e.size = messageSize(e.data, e.attrs)
-	if e.size > m.maxMessage {
-		return false, attrs, bad(reasonTooLarge, fmt.Errorf("the message has %d bytes, Pub/Sub takes %d", e.size, m.maxMessage))
-	}
-	e.cost = int64(len(values))
-	if m.transform.rewrite {
-		e.cost += int64(cap(e.data))
-	}
-	return true, attrs, nil
 }
 
-// begin begins the value of an attribute in m.text.
-func (m *maker) begin(name string) {
-	m.spans = append(m.spans, span{name: name, start: len(m.text)})
+// field returns a field of event i.
+func (m *maker) field(i int, p *transform.Path) (transform.Value, bool) {
+	if !m.decoded {
+		return transform.Value{}, false
+	}
+	return m.machine.Field(i, p)
 }
 
-func (m *maker) end() { m.spans[len(m.spans)-1].end = len(m.text) }
+// data returns the encoded value of event i.
+func (m *maker) data(i int, r *kgo.Record) ([]byte, error) {
+	if !m.decoded || !m.program.Rewrites() && !m.exploded {
+		return r.Value, nil
+	}
+	var err error
+	if m.value, err = m.machine.AppendData(m.value[:0], i); err != nil {
+		return nil, bad(reasonTransform, err)
+	}
+	return m.value, nil
+}
 
-func (m *maker) describe(e *event) error {
-	r, from := e.record, e.origin
-	m.text, m.spans = m.text[:0], m.spans[:0]
-
-	m.begin(envelope.AttrID)
-	if err := m.id(r, from); err != nil {
+// describe makes the draft of event i of a record, and picks its lane. The
+// error is a *badRecord.
+func (m *maker) describe(i int, r *kgo.Record, from *origin) error {
+	d := &m.draft
+	d.reset()
+	d.begin(envelope.AttrID)
+	if err := m.id(i, r, from); err != nil {
 		return bad(reasonID, err)
 	}
-	m.end()
-	id := m.spans[0]
-
-	source, err := inRange(r.Timestamp.UnixMilli())
-	if err != nil {
-		return bad(reasonTime, fmt.Errorf("record timestamp: %w", err))
+	d.end()
+	id := d.spans[0]
+	if err := m.times(i, r); err != nil {
+		return bad(reasonTime, err)
 	}
-	when := source
-	if m.eventTime.Field != "" {
-		if when, err = parseEventTime(m.object.get(m.eventTime.Field), m.eventTime.Unit); err != nil {
-			return bad(reasonTime, fmt.Errorf("field %q: %w", m.eventTime.Field, err))
-		}
-	}
-	m.begin(envelope.AttrEventTime)
-	m.text = appendTime(m.text, when)
-	m.end()
-	m.begin(envelope.AttrPosition)
-	m.text = strconv.AppendInt(append(m.text, from.prefix...), r.Offset, 10)
-	m.end()
-	m.begin(envelope.AttrSourceTime)
-	m.text = appendTime(m.text, source)
-	m.end()
-	m.begin(envelope.AttrBridge)
-	m.text = append(m.text, m.bridge...)
-	m.end()
+	d.begin(envelope.AttrEventTime)
+	d.text = m.clock.append(d.text, m.when)
+	d.end()
+	d.begin(envelope.AttrPosition)
+	d.text = strconv.AppendInt(append(d.text, from.prefix...), r.Offset, 10)
+	d.end()
+	d.begin(envelope.AttrSourceTime)
+	d.text = m.clock.append(d.text, m.source)
+	d.end()
+	d.add(envelope.AttrBridge, m.bridge)
 	if r.Value == nil {
-		m.begin(envelope.AttrNull)
-		m.text = append(m.text, "true"...)
-		m.end()
+		d.add(envelope.AttrNull, "true")
 	}
-	for i := range m.attributes {
-		if err := m.mapped(&m.attributes[i], r); err != nil {
-			return bad(reasonAttribute, fmt.Errorf("attribute %q: %w", m.attributes[i].Name, err))
+	for j := range m.attributes {
+		if err := m.mapped(&m.attributes[j], i, r); err != nil {
+			return bad(reasonAttribute, fmt.Errorf("attribute %q: %w", m.attributes[j].Name, err))
 		}
 	}
-	e.lane = m.split(r, m.text[id.start:id.end])
+	topic, err := m.topic(i, r, d.text[id.start:id.end])
+	if err != nil {
+		return bad(reasonRoute, err)
+	}
+	m.lane = topic
+	if m.buckets > 0 {
+		text, err := m.orderText(i, r, d.text[id.start:id.end])
+		if err != nil {
+			return bad(reasonRoute, err)
+		}
+		bucket := bucketOf(text, m.buckets)
+		m.lane = topic*m.buckets + bucket
+		d.ordering = m.bucketKeys[bucket]
+	}
+	d.data, err = m.data(i, r)
+	return err
+}
+
+// times finds the record's own time and the event time.
+func (m *maker) times(i int, r *kgo.Record) (err error) {
+	if m.source, err = inRange(r.Timestamp.UnixMilli()); err != nil {
+		return fmt.Errorf("record timestamp: %w", err)
+	}
+	m.when = m.source
+	if m.eventTime != nil {
+		v, ok := m.field(i, m.eventTime)
+		if !ok || v.Null() {
+			return fmt.Errorf("field %q: the field is not there", m.eventTime)
+		}
+		if m.scratch, err = v.AppendPlain(m.scratch[:0]); err != nil {
+			return fmt.Errorf("field %q: %w", m.eventTime, err)
+		}
+		if m.when, err = parseEventTime(m.scratch, v.Text(), m.unit); err != nil {
+			return fmt.Errorf("field %q: %w", m.eventTime, err)
+		}
+		return nil
+	}
+	if len(r.Headers) > 0 {
+		if given, ok := header(r, envelope.AttrEventTime); ok { // of an earlier hop
+			if m.when, err = parseEventTime(given, true, "rfc3339"); err != nil {
+				return fmt.Errorf("header %s: %w", envelope.AttrEventTime, err)
+			}
+		}
+	}
 	return nil
 }
 
-// id appends the event id (invariant B2): the one of an earlier hop, else the
-// spec's.
-func (m *maker) id(r *kgo.Record, from *origin) (err error) {
+// id appends the event id to the draft (invariant B2): the one of an earlier
+// hop, else the spec's.
+func (m *maker) id(i int, r *kgo.Record, from *origin) (err error) {
 	var u uuid
-	if given, ok := header(r, envelope.AttrID); ok {
+	ordinal := 0
+	if m.exploded && m.decoded {
+		ordinal = m.machine.Ordinal(i)
+	}
+	if given, ok := m.given(r); ok {
 		if u, err = parseUUID(given); err != nil {
 			return fmt.Errorf("header %s: %w", envelope.AttrID, err)
 		}
-	} else if m.ids.From == "fields" {
-		if u, m.scratch, err = fieldsID(m.namespace, m.ids.Fields, &m.object, m.scratch); err != nil {
+		if m.exploded { // the id of an earlier hop is that of the whole record
+			u = uuidV5(u, strconv.AppendInt(nil, int64(ordinal), 10))
+		}
+	} else if m.idFields != nil {
+		if u, err = m.fieldsID(i); err != nil {
 			return err
 		}
-	} else if u, err = positionID(from.hash, from.partition, r.Offset, 0); err != nil {
+	} else if u, err = positionID(from.hash, from.partition, r.Offset, uint16(ordinal)); err != nil {
 		return err
 	}
-	m.text = u.appendText(m.text)
+	m.draft.text = u.appendText(m.draft.text)
 	return nil
 }
 
-// split returns the number of the record's topic.
-func (m *maker) split(r *kgo.Record, id []byte) int {
+// given is the id that an earlier hop gave.
+func (m *maker) given(r *kgo.Record) ([]byte, bool) {
+	if len(r.Headers) == 0 {
+		return nil, false
+	}
+	return header(r, envelope.AttrID)
+}
+
+// fieldsID is the UUIDv5 of a business key: the canonical JSON texts of its
+// fields. A key field must be there and be a string, a number or a boolean.
+func (m *maker) fieldsID(i int) (uuid, error) {
+	m.scratch = append(m.scratch[:0], m.namespace[:]...)
+	for j, path := range m.idFields {
+		if j > 0 {
+			m.scratch = append(m.scratch, idSeparator)
+		}
+		v, ok := m.field(i, path)
+		switch {
+		case !ok:
+			return uuid{}, fmt.Errorf("key field %q is not there", path)
+		case v.Null() || v.Nested():
+			return uuid{}, fmt.Errorf("key field %q is null, an object or an array", path)
+		}
+		var err error
+		if m.scratch, err = v.AppendJSON(m.scratch); err != nil {
+			return uuid{}, fmt.Errorf("key field %q: %w", path, err)
+		}
+	}
+	return uuidV5Of(m.scratch), nil
+}
+
+// topic returns the number of the event's topic.
+func (m *maker) topic(i int, r *kgo.Record, id []byte) (int, error) {
 	switch {
+	case m.route != nil:
+		return m.routed(i, r)
 	case m.splits == 1:
-		return 0
-	case len(m.splitKey) > 0:
-		m.scratch = splitText(m.scratch[:0], m.splitKey, &m.object)
-		return splitOf(m.scratch, m.splits)
+		return 0, nil
+	case len(m.splitKey) > 0 && m.decoded:
+		var err error
+		if m.scratch, err = m.plainTexts(m.scratch[:0], i, m.splitKey); err != nil {
+			return 0, err
+		}
+		return splitOf(m.scratch, m.splits), nil
 	case r.Key != nil:
-		return splitOf(r.Key, m.splits)
+		return splitOf(r.Key, m.splits), nil
 	default:
-		return int(xxhash.Sum64(id) % uint64(m.splits))
+		return int(xxhash.Sum64(id) % uint64(m.splits)), nil
 	}
 }
 
-// mapped appends one of the spec's attributes; what is not there or null is
-// left out.
-func (m *maker) mapped(a *jobspecs.Attribute, r *kgo.Record) error {
+func (m *maker) routed(i int, r *kgo.Record) (int, error) {
+	var value []byte
+	if m.route.field != nil {
+		if v, ok := m.field(i, m.route.field); ok && !v.Null() {
+			var err error
+			if m.scratch, err = v.AppendPlain(m.scratch[:0]); err != nil {
+				return 0, fmt.Errorf("field %q: %w", m.route.field, err)
+			}
+			value = m.scratch
+		}
+	} else {
+		value, _ = header(r, m.route.header)
+	}
+	if lane, ok := m.route.lanes[string(value)]; ok && value != nil {
+		return lane, nil
+	}
+	if m.route.other < 0 {
+		return 0, errors.New("spec.route has no topic for its value, and no default")
+	}
+	return m.route.other, nil
+}
+
+// orderText is the text whose hash picks the ordering key.
+func (m *maker) orderText(i int, r *kgo.Record, id []byte) (_ []byte, err error) {
+	switch {
+	case len(m.orderKey) > 0 && m.decoded:
+		m.scratch, err = m.plainTexts(m.scratch[:0], i, m.orderKey)
+		return m.scratch, err
+	case r.Key != nil:
+		return r.Key, nil
+	default:
+		return id, nil
+	}
+}
+
+// plainTexts appends the text of key fields whose hash picks a topic: plain
+// texts, joined by 0x1f. A field that is null has the same text as one that is
+// not there, for whoever reads the two sees the same.
+func (m *maker) plainTexts(dst []byte, i int, key []*transform.Path) (_ []byte, err error) {
+	for j, path := range key {
+		if j > 0 {
+			dst = append(dst, idSeparator)
+		}
+		if v, ok := m.field(i, path); ok && !v.Null() {
+			if dst, err = v.AppendPlain(dst); err != nil {
+				return dst, fmt.Errorf("key field %q: %w", path, err)
+			}
+		}
+	}
+	return dst, nil
+}
+
+// mapped adds one of the spec's attributes; what is not there or null is left
+// out.
+func (m *maker) mapped(a *mappedAttribute, i int, r *kgo.Record) error {
 	var v []byte
-	if a.Header != "" {
-		var ok bool
-		if v, ok = header(r, a.Header); !ok || v == nil {
+	switch {
+	case a.Key:
+		v = r.Key
+	case a.Header != "":
+		v, _ = header(r, a.Header)
+	default:
+		f, ok := m.field(i, a.path)
+		if !ok || f.Null() {
 			return nil
 		}
-	} else {
-		switch v = m.object.get(a.Field); {
-		case len(v) == 0 || v[0] == 'n':
-			return nil
-		case v[0] == '"':
-			v = unquote(v)
+		var err error
+		if m.scratch, err = f.AppendPlain(m.scratch[:0]); err != nil {
+			return err
+		}
+		v = m.scratch
+		if v == nil {
+			v = []byte{}
 		}
 	}
-	start := len(m.text)
-	m.begin(a.Name)
+	if v == nil {
+		return nil
+	}
+	d := &m.draft
 	plain := utf8.Valid(v)
-	if plain {
-		m.text = append(m.text, v...)
-	} else {
-		m.text = base64.StdEncoding.AppendEncode(m.text, v)
-	}
-	m.end()
-	if n := len(m.text) - start; n > maxAttributeValue {
-		return fmt.Errorf("the value has %d bytes, Pub/Sub takes %d", n, maxAttributeValue)
-	}
+	n := len(v)
 	if !plain {
-		m.begin(a.Name + envelope.EncodingSuffix)
-		m.text = append(m.text, "base64"...)
-		m.end()
+		n = base64.StdEncoding.EncodedLen(n)
 	}
+	switch {
+	case a.Unfit == "omit" && (!plain || n > maxAttributeValue):
+		return nil
+	case a.Unfit == "refuse" && !plain:
+		return errors.New("the value is not UTF-8")
+	case n > maxAttributeValue:
+		return fmt.Errorf("the value has %d bytes, Pub/Sub takes %d", n, maxAttributeValue)
+	case plain:
+		d.begin(a.Name)
+		d.text = append(d.text, v...)
+		d.end()
+		return nil
+	}
+	d.begin(a.Name)
+	d.text = base64.StdEncoding.AppendEncode(d.text, v)
+	d.end()
+	d.add(a.Name+envelope.EncodingSuffix, "base64")
 	return nil
 }
 
@@ -315,29 +371,4 @@ func header(r *kgo.Record, name string) ([]byte, bool) {
 		}
 	}
 	return nil, false
-}
-
-// messageSize returns the bytes that a message takes in a publish request, as
-// protocol buffers encode it.
-func messageSize(data []byte, attrs []attribute) int {
-	n := 0
-	if len(data) > 0 {
-		n += fieldSize(len(data))
-	}
-	for i := range attrs {
-		n += fieldSize(fieldSize(len(attrs[i].name)) + fieldSize(len(attrs[i].value)))
-	}
-	return fieldSize(n)
-}
-
-// requestSize returns the bytes of a publish request without messages.
-func requestSize(topic int) int { return fieldSize(topic) }
-
-// fieldSize is the size of a length-delimited field with a number below 16.
-func fieldSize(n int) int {
-	size := 2 + n
-	for v := n; v >= 0x80; v >>= 7 {
-		size++
-	}
-	return size
 }

@@ -1,8 +1,11 @@
 package bridge
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
 	"pgregory.net/rapid"
 
 	"github.com/kappa-migrate/kappa/internal/envelope"
@@ -17,26 +21,43 @@ import (
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
+// built is a message that was made.
+type built struct {
+	wireMessage
+	lane int
+}
+
 // build makes the message of a record at cluster/in/1, of a spec that edit changes.
-func build(t testing.TB, r *kgo.Record, edit func(*jobspecs.BridgeSpec)) (*event, bool, error) {
+func build(t testing.TB, r *kgo.Record, edit func(*jobspecs.BridgeSpec)) (built, bool, error) {
 	t.Helper()
 	doc := testSpec([]string{"b"}, 4)
 	if edit != nil {
 		edit(&doc.Spec)
 	}
-	p, err := newPlan("flights", "v1", &doc.Spec, 40)
+	p, err := newPlan("flights", "v1", &doc.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}
+	budget := newBudget(64<<20, nil)
+	pub := &publisher{plan: p, budget: budget, segments: newSegments(1024, budget, 1), lanes: make([]*lane, p.lanes())}
+	w := newWorker(p, pub)
 	e := &event{record: r, origin: &origin{prefix: "cluster/in/1/", hash: 1, partition: 1}}
-	keep, _, err := (&maker{plan: p}).make(e, nil)
-	return e, keep, err
+	n, err := w.maker.open(context.Background(), r)
+	if n != 1 || err != nil {
+		return built{}, false, err
+	}
+	if err := w.event(context.Background(), e, 0); err != nil {
+		return built{}, true, err
+	}
+	b := built{lane: e.lane}
+	b.read(e.entry)
+	return b, true, nil
 }
 
-func attrs(e *event) map[string]string {
+func attrs(b built) map[string]string {
 	m := make(map[string]string)
-	for _, a := range e.attrs {
-		m[a.name] = a.value
+	for _, a := range b.attrs {
+		m[string(a.name)] = string(a.value)
 	}
 	return m
 }
@@ -73,8 +94,8 @@ func TestMessage(t *testing.T) {
 	if diff := cmp.Diff(want, attrs(e)); diff != "" {
 		t.Errorf("attributes (-want +got):\n%s", diff)
 	}
-	if string(e.data) != string(r.Value) || &e.data[0] != &r.Value[0] {
-		t.Error("a value that is not changed was copied")
+	if string(e.data) != string(r.Value) {
+		t.Errorf("data %s", e.data)
 	}
 	if want := splitOf([]byte("ATL"), 4); e.lane != want {
 		t.Errorf("lane %d, want %d", e.lane, want)
@@ -215,8 +236,8 @@ func TestPlanRefusesSpecs(t *testing.T) {
 		want string
 		edit func(*jobspecs.BridgeSpec)
 	}{
-		{"either a field or a header", func(s *jobspecs.BridgeSpec) { s.Attributes = []jobspecs.Attribute{{Name: "a"}} }},
-		{"either a field or a header", func(s *jobspecs.BridgeSpec) {
+		{"either a field, a header or the key", func(s *jobspecs.BridgeSpec) { s.Attributes = []jobspecs.Attribute{{Name: "a"}} }},
+		{"either a field, a header or the key", func(s *jobspecs.BridgeSpec) {
 			s.Attributes = []jobspecs.Attribute{{Name: "a", Field: "f", Header: "h"}}
 		}},
 		{"reserved prefix", func(s *jobspecs.BridgeSpec) { s.Attributes = []jobspecs.Attribute{{Name: "goog-x", Header: "h"}} }},
@@ -236,31 +257,73 @@ func TestPlanRefusesSpecs(t *testing.T) {
 	} {
 		doc := testSpec([]string{"b"}, 2)
 		c.edit(&doc.Spec)
-		if _, err := newPlan("n", "v", &doc.Spec, 10); err == nil || !strings.Contains(err.Error(), c.want) || exit.Of(err) != exit.Usage {
+		if _, err := newPlan("n", "v", &doc.Spec); err == nil || !strings.Contains(err.Error(), c.want) || exit.Of(err) != exit.Usage {
 			t.Errorf("error %v, want %q and exit code 2", err, c.want)
 		}
 	}
 }
 
-// The size that limits are checked by is the one that goes over the wire.
-func TestMessageSize(t *testing.T) {
+// What goes over the wire is what the library would have encoded, in the size
+// that limits are checked by, and reads back.
+func TestRequestOnTheWire(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		topic := rapid.StringN(1, 200, 400).Draw(t, "topic")
-		req := &pubsubpb.PublishRequest{Topic: topic}
+		want := &pubsubpb.PublishRequest{Topic: topic}
+		budget := newBudget(64<<20, nil)
+		segments := newSegments(rapid.IntRange(1, 4096).Draw(t, "segment"), budget, 2)
+		w := &worker{maker: &maker{plan: &plan{maxMessage: maxRequestBytes}}, publisher: &publisher{budget: budget, segments: segments}, open: make([]*segment, 1)}
+		var batch []*event
 		size := requestSize(len(topic))
-		for range rapid.IntRange(0, 3).Draw(t, "messages") {
+		for range rapid.IntRange(1, 12).Draw(t, "messages") {
 			data := rapid.SliceOfN(rapid.Byte(), 0, 20000).Draw(t, "data")
 			m := &pubsubpb.PubsubMessage{Data: data, Attributes: make(map[string]string)}
-			var list []attribute
+			d := &w.draft
+			d.reset()
+			d.data = data
 			for k, v := range rapid.MapOfN(rapid.StringN(0, 80, 250), rapid.StringN(0, 300, 1000), 0, 5).Draw(t, "attributes") {
 				m.Attributes[k] = v
-				list = append(list, attribute{k, v})
+				d.add(k, v)
 			}
-			req.Messages = append(req.Messages, m)
-			size += messageSize(data, list)
+			if rapid.Bool().Draw(t, "ordered") {
+				m.OrderingKey = "b0001"
+				d.ordering = []byte(m.OrderingKey)
+			}
+			e := &event{}
+			if err := w.encode(context.Background(), e); err != nil {
+				t.Fatal(err)
+			}
+			if rapid.Bool().Draw(t, "in this batch") || len(batch) == 0 {
+				want.Messages = append(want.Messages, m)
+				batch = append(batch, e)
+				size += len(e.entry)
+				var read wireMessage
+				read.read(e.entry)
+				if !bytes.Equal(read.data, data) || len(read.attrs) != len(m.Attributes) || string(read.ordering) != m.OrderingKey {
+					t.Fatal("a message does not read back")
+				}
+				for _, a := range read.attrs {
+					if m.Attributes[string(a.name)] != string(a.value) {
+						t.Fatalf("attribute %q reads back as %q", a.name, a.value)
+					}
+				}
+			}
 		}
-		if got := proto.Size(req); got != size {
-			t.Fatalf("counted %d bytes, encoded %d", size, got)
+		req := request(newLane(topic, 0, 1<<20, 1000, new(atomic.Bool)), batch)
+		text := req.Materialize()
+		if len(text) != size || proto.Size(want) != size {
+			t.Fatalf("%d bytes, counted %d, the library has %d", len(text), size, proto.Size(want))
+		}
+		got := &pubsubpb.PublishRequest{}
+		if err := proto.Unmarshal(text, got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, protocmp.Transform(), protocmp.IgnoreEmptyMessages()); diff != "" {
+			t.Fatal(diff)
+		}
+		// What was held is given back, all of it.
+		w.letGo()
+		for _, e := range batch {
+			e.held.release(1)
 		}
 	})
 }
@@ -279,20 +342,22 @@ func TestCut(t *testing.T) {
 
 func BenchmarkMessage(b *testing.B) {
 	doc := testSpec([]string{"b"}, 6)
-	p, err := newPlan("flights", "v1", &doc.Spec, 40)
+	p, err := newPlan("flights", "v1", &doc.Spec)
 	if err != nil {
 		b.Fatal(err)
 	}
-	m := &maker{plan: p}
+	budget := newBudget(64<<20, nil)
+	w := newWorker(p, &publisher{plan: p, budget: budget, segments: newSegments(256<<10, budget, 4), lanes: make([]*lane, 6)})
 	r := &kgo.Record{Timestamp: recordTime, Key: []byte("ATL"), Value: make([]byte, 1000)}
 	from := &origin{prefix: "cluster/in/1/", hash: 1, partition: 1}
-	var slab []attribute
+	b.SetBytes(1000)
 	b.ReportAllocs()
 	for i := range b.N {
 		r.Offset = int64(i)
 		e := event{record: r, origin: from}
-		if _, slab, err = m.make(&e, slab[:0]); err != nil {
+		if err := w.event(context.Background(), &e, 0); err != nil {
 			b.Fatal(err)
 		}
+		e.held.release(1)
 	}
 }

@@ -29,6 +29,8 @@ type stats struct {
 	stopped     prometheus.Gauge
 	ackSeconds  prometheus.Histogram
 
+	requestSeconds prometheus.Histogram
+
 	registry *prometheus.Registry
 }
 
@@ -50,17 +52,22 @@ func newStats() *stats {
 	s.retries = counter("retries_total", "Publish requests that failed and are tried again, by class (transient, blocked) and gRPC code.", "class", "code")
 	s.deadLetters = counter("dead_letters_total", "Records that can never be published, by reason.", "reason")
 	s.commits = counter("commits_total", "Offset commits by result (ok, failed).", "result")
-	s.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("lag_records", "Records of a partition that are not committed yet; offsets, so gaps count.")), []string{"topic", "partition"})
+	s.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("lag_records", "Records of a partition that are not committed yet; offsets, so gaps count.")), []string{"source", "topic", "partition"})
 	s.stopped = prometheus.NewGauge(prometheus.GaugeOpts(opts("stopped_partitions", "Partitions that were stopped because offsets are gone.")))
 	s.ackSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Namespace: "kappa", Subsystem: "bridge", Name: "ack_seconds",
 		Help:    "Time from the poll of a publish request's first record to the acknowledgement of the request.",
 		Buckets: prometheus.ExponentialBuckets(0.005, 2, 16),
 	})
+	s.requestSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "kappa", Subsystem: "bridge", Name: "request_seconds",
+		Help:    "Time that a publish request took which was accepted.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
+	})
 	s.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		s.requests, s.retries, s.deadLetters, s.commits, s.lag, s.stopped, s.ackSeconds,
+		s.requests, s.retries, s.deadLetters, s.commits, s.lag, s.stopped, s.ackSeconds, s.requestSeconds,
 		total("records_total", "Records read from Kafka.", &s.records),
 		total("record_bytes_total", "Bytes of the keys, values and headers of records read.", &s.recordBytes),
 		total("messages_published_total", "Messages that Pub/Sub acknowledged, without dead letters.", &s.published),

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"google.golang.org/api/iterator"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -16,62 +15,11 @@ import (
 	"github.com/kappa-migrate/kappa/internal/exit"
 )
 
-// cluster is what the bridge has to know about the source at the start.
-type cluster struct {
-	id      string
-	brokers int
-	topics  map[string]kadm.TopicID
-}
-
-// checkKafka finds the cluster, its id and the source topics.
-func (b *Bridge) checkKafka(ctx context.Context) (*cluster, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.Startup)
-	defer cancel()
-	source := b.spec.Source
-	meta, err := b.admin.Metadata(ctx, source.Topics...)
-	if err != nil {
-		return nil, exit.Environmentf("reach Kafka at %s: %w", strings.Join(source.Brokers, ", "), err).
-			WithHint("check spec.source.brokers and that they can be reached from here")
-	}
-	c := &cluster{id: meta.Cluster, brokers: len(meta.Brokers), topics: make(map[string]kadm.TopicID)}
-	var missing []string
-	for _, name := range source.Topics {
-		t, ok := meta.Topics[name]
-		switch {
-		case !ok || t.Err != nil && t.ID == (kadm.TopicID{}) && len(t.Partitions) == 0:
-			reason := "not found"
-			if t.Err != nil {
-				reason = t.Err.Error()
-			}
-			missing = append(missing, fmt.Sprintf("%s (%s)", name, reason))
-		case b.spec.IDs.From == "position" && t.ID == (kadm.TopicID{}):
-			return nil, exit.Environmentf("topic %s has no topic id: its brokers are older than Kafka 2.8", name).
-				WithHint("set ids.from: fields, or upgrade the brokers: ids made from positions need topic ids")
-		default:
-			c.topics[name] = t.ID
-		}
-	}
-	if len(missing) > 0 {
-		return nil, exit.Environmentf("Kafka topics cannot be read: %s", strings.Join(missing, "; ")).
-			WithHint("create them, or correct spec.source.topics")
-	}
-	if c.id == "" {
-		return nil, exit.Environmentf("the Kafka brokers do not report a cluster id, which positions are made of").
-			WithHint("upgrade the brokers to Kafka 0.10.1 or later")
-	}
-	return c, nil
-}
-
 // checkPubSub refuses topics that are missing or that keep nothing: what is
 // published to a topic with neither a subscription nor retention is gone.
-func (b *Bridge) checkPubSub(ctx context.Context) error {
+func (b *Bridge) checkPubSub(ctx context.Context, topics []string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.Startup)
 	defer cancel()
-	topics := make([]string, 0, b.spec.Split.Count+1)
-	for i := range b.spec.Split.Count {
-		topics = append(topics, b.spec.Split.Topic(i))
-	}
-	topics = append(topics, b.spec.DeadLetter.Topic)
 	problems := make([]string, len(topics))
 	unreachable := make([]error, len(topics))
 	var wg sync.WaitGroup

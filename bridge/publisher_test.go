@@ -56,7 +56,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-func event1(size int) *event { return &event{size: size} }
+func event1(size int) *event { return &event{entry: make([]byte, size)} }
 
 func events(n, size int) []*event {
 	list := make([]*event, n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,13 +13,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/kafka"
 )
 
 // partition is a partition that is assigned to us.
 type partition struct {
 	*assignment
 	origin  origin
+	trouble string      // part of health.problem for errors in reading it
 	stopped atomic.Bool // invariant B3: nothing of it is published any more
+	gap     atomic.Pointer[gap]
+}
+
+// gap is why a partition is stopped, and where it could go on.
+type gap struct {
+	What string // is gone, for people
+	From int64  // the first offset that is gone, or that was due
+	To   int64  // where reading could go on; -1: not known
 }
 
 // reader is the member of the consumer group: it polls, enters what it polled
@@ -29,10 +40,10 @@ type partition struct {
 // member evicted.
 type reader struct {
 	*Bridge
+	*source
 	client *kgo.Client
 	opened chan struct{} // closed when client is set; its callbacks may come earlier
 	sizer  *fetchSizer
-	units  chan unit
 	hard   context.Context // done when the bridge gives up what is outstanding
 	fail   func(error)     // ends the bridge
 	fenced atomic.Bool     // another process has our instance id
@@ -48,32 +59,31 @@ type reader struct {
 
 // open joins the consumer group.
 func (r *reader) open() error {
-	source, limits := r.spec.Source, r.spec.Limits
+	spec, limits := r.source.spec, r.Bridge.spec.Limits
 	r.sizer = newFetchSizer(r.sizes.fetch, r.sizes.record)
 	r.sizer.apply = func(fetch, partition int32) { r.client.UpdateFetchMaxBytes(fetch, partition) }
-	opts := []kgo.Opt{
-		kgo.SeedBrokers(source.Brokers...),
-		kgo.ClientID("kappa-bridge-" + r.cfg.Spec.Metadata.Name),
+	opts := append(slices.Clone(r.source.opts), kafka.Consume(r.source.spec)...)
+	opts = append(opts,
+		kgo.ClientID("kappa-bridge-"+r.cfg.Spec.Metadata.Name),
 		kgo.WithLogger(kafkaLogger{r.cfg.Log}),
 		kgo.WithHooks(r),
-		kgo.ConsumerGroup(source.Group),
-		kgo.ConsumeTopics(source.Topics...),
+		kgo.ConsumerGroup(spec.Group),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
-		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { r.health.solved(groupPart) }),
+		kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { r.health.solved(groupPart(r.source)) }),
 		kgo.AdjustFetchOffsetsFn(r.assigned),
 		kgo.OnPartitionsRevoked(r.revoked),
 		kgo.OnPartitionsLost(r.lost),
 		kgo.RebalanceTimeout(max(time.Minute, limits.Drain.D()+30*time.Second)),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.FetchIsolationLevel(r.source.isolation()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // invariant B3: an offset never moves by itself
-		kgo.FetchMaxWait(500 * time.Millisecond),
+		kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.FetchMaxBytes(r.sizer.applied),
 		kgo.FetchMaxPartitionBytes(partitionSize(r.sizer.applied)),
 		kgo.MaxConcurrentFetches(r.sizes.fetches),
-		kgo.MaxDecompressBatchBytes(int(limits.Memory / 2)), // invariant B4
-	}
+		kgo.MaxDecompressBatchBytes(int(limits.Memory/2)), // invariant B4
+	)
 	if r.cfg.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(r.cfg.InstanceID))
 	}
@@ -92,18 +102,19 @@ func (r *reader) poll(ctx context.Context) {
 		// invariant B4: no poll without room for what it brings and for what the
 		// client then fetches in its place.
 		coming := func() int64 { return max(r.sizes.buffered, r.buffered()) }
-		if r.budget.poll(ctx, coming) != nil {
+		if r.stages.budget.poll(ctx, coming) != nil {
 			return
 		}
 		fetches := r.client.PollFetches(ctx)
-		units := r.enter(fetches)
+		units, records, bytes := r.Bridge.enter(fetches, r.partition, r.rewritten)
 		r.client.AllowRebalance()
 		for _, u := range units {
-			select {
-			case r.units <- u:
-			case <-r.hard.Done():
+			if !r.stages.take(r.hard, u) {
 				return
 			}
+		}
+		if r.pacer.wait(ctx, records, bytes) != nil {
+			return
 		}
 		if fetches.IsClientClosed() || ctx.Err() != nil {
 			return
@@ -131,13 +142,12 @@ func (r *reader) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, m kgo
 }
 
 // enter enters polled records into the ledger and charges them to the budget.
-func (r *reader) enter(fetches kgo.Fetches) []unit {
+// find returns the partition that records are of, nil if it is not ours;
+// rewritten is called for one whose log was rewritten.
+func (b *Bridge) enter(fetches kgo.Fetches, find func(partitionID) *partition, rewritten func(*partition, error)) (units []unit, records, bytes int) {
 	c := &chunk{polled: time.Now()}
-	var units []unit
-	var records, bytes int64
 	fetches.EachPartition(func(fp kgo.FetchTopicPartition) {
-		id := partitionID{fp.Topic, fp.Partition}
-		p := r.partition(id)
+		p := find(partitionID{fp.Topic, fp.Partition})
 		if p == nil || p.stopped.Load() || len(fp.Records) == 0 {
 			return
 		}
@@ -145,10 +155,10 @@ func (r *reader) enter(fetches kgo.Fetches) []unit {
 			return fp.Records[i].Offset, fp.Records[i].LeaderEpoch
 		})
 		if err != nil {
-			r.stop(p, err.Error()+": the log was rewritten") // invariant B3
+			rewritten(p, err)
 			return
 		}
-		r.health.solved(fetchPart(id))
+		b.health.solved(p.trouble)
 		for i := 0; i < len(fp.Records); i += maxUnit {
 			run := fp.Records[i:min(i+maxUnit, len(fp.Records))]
 			units = append(units, unit{p, run, ticket{first.to, first.seq + uint64(i)}, c})
@@ -156,25 +166,31 @@ func (r *reader) enter(fetches kgo.Fetches) []unit {
 		for _, rec := range fp.Records {
 			bytes += recordBytes(rec)
 		}
-		records += int64(len(fp.Records))
+		records += len(fp.Records)
 	})
 	if records == 0 {
-		return nil
+		return nil, 0, 0
 	}
-	c.bytes = bytes + records*r.sizes.record
-	c.left.Store(records)
-	r.budget.addRecords(c.bytes)
-	r.stats.records.Add(records)
-	r.stats.recordBytes.Add(bytes)
-	return units
+	c.bytes = int64(bytes) + int64(records)*b.sizes.record
+	c.left.Store(int64(records))
+	b.stages.budget.addRecords(c.bytes)
+	b.stats.records.Add(int64(records))
+	b.stats.recordBytes.Add(int64(bytes))
+	return units, records, bytes
 }
 
-func recordBytes(rec *kgo.Record) int64 {
+// rewritten stops a partition whose log was rewritten.
+func (r *reader) rewritten(p *partition, err error) {
+	next, _ := p.position()
+	r.stop(p, gap{What: err.Error() + ": the log was rewritten", From: next, To: -1}) // invariant B3
+}
+
+func recordBytes(rec *kgo.Record) int {
 	n := len(rec.Key) + len(rec.Value)
 	for _, h := range rec.Headers {
 		n += len(h.Key) + len(h.Value)
 	}
-	return int64(n)
+	return n
 }
 
 // failures deals with the errors of a poll and reports whether there were any.
@@ -197,15 +213,15 @@ func (r *reader) failures(fetches kgo.Fetches) bool {
 			p.stopped.Store(true) // before the look-up: nothing more may pass
 			r.stop(p, r.whatIsGone(p))
 		case errors.As(fe.Err, &loss):
-			r.stop(p, fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back by an unclean leader election",
-				loss.ResetTo, loss.ConsumedTo-1, loss.ConsumedTo-loss.ResetTo))
+			r.stop(p, gap{From: loss.ResetTo, To: loss.ResetTo, What: fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back by an unclean leader election",
+				loss.ResetTo, loss.ConsumedTo-1, loss.ConsumedTo-loss.ResetTo)})
 		case errors.Is(fe.Err, kerr.UnknownTopicID):
 			next, _ := p.position()
-			r.stop(p, fmt.Sprintf("the topic was deleted or created again: everything from offset %d on of the old topic is gone", next))
+			r.stop(p, gap{From: next, To: -1, What: fmt.Sprintf("the topic was deleted or created again: everything from offset %d on of the old topic is gone", next)})
 		case errors.As(fe.Err, &large):
-			r.stop(p, fmt.Sprintf("the batch at offset %d decompresses to more than half of limits.memory: raise it", large.Offset))
+			r.stop(p, gap{From: large.Offset, To: -1, What: fmt.Sprintf("the batch at offset %d decompresses to more than half of limits.memory: raise it", large.Offset)})
 		default:
-			if r.health.problem(fetchPart(id), fmt.Sprintf("%s/%d cannot be read: %v", id.topic, id.partition, fe.Err)) {
+			if r.health.problem(r.fetchPart(id), fmt.Sprintf("%s/%d cannot be read: %v", id.topic, id.partition, fe.Err)) {
 				r.cfg.Log.Warn("a partition cannot be read; retrying", "topic", id.topic, "partition", id.partition, "error", fe.Err)
 			}
 		}
@@ -214,39 +230,49 @@ func (r *reader) failures(fetches kgo.Fetches) bool {
 }
 
 // Parts of health.problem.
-const groupPart = "group"
+func groupPart(s *source) string { return "group " + s.name }
 
-func fetchPart(id partitionID) string { return fmt.Sprintf("fetch %s/%d", id.topic, id.partition) }
-func stopPart(id partitionID) string  { return fmt.Sprintf("stopped %s/%d", id.topic, id.partition) }
+func (s *source) fetchPart(id partitionID) string {
+	return fmt.Sprintf("fetch %s %s/%d", s.name, id.topic, id.partition)
+}
+
+func (s *source) stopPart(id partitionID) string {
+	return fmt.Sprintf("stopped %s %s/%d", s.name, id.topic, id.partition)
+}
 
 // OnGroupManageError is called by the client when it was put out of the group
 // or cannot join it. It goes on trying by itself.
 func (r *reader) OnGroupManageError(err error) {
 	if errors.Is(err, kerr.FencedInstanceID) {
 		r.fenced.Store(true)
-		r.fail(exit.With(exit.Failed, fmt.Errorf("another process has joined group %s as %s", r.spec.Source.Group, r.cfg.InstanceID)).
+		r.fail(exit.With(exit.Failed, fmt.Errorf("another process has joined group %s as %s", r.source.spec.Group, r.cfg.InstanceID)).
 			WithHint("give each bridge that runs at the same time an --instance-id of its own"))
 		return
 	}
-	if r.health.problem(groupPart, "not in consumer group "+r.spec.Source.Group+": "+err.Error()) {
-		r.cfg.Log.Warn("out of the consumer group; joining again", "group", r.spec.Source.Group, "error", err)
+	if r.health.problem(groupPart(r.source), "not in consumer group "+r.source.spec.Group+": "+err.Error()) {
+		r.cfg.Log.Warn("out of the consumer group; joining again", "group", r.source.spec.Group, "error", err)
 	}
 }
 
 // stop stops a partition (invariant B3): what was published stays committed,
 // nothing beyond the gap is read until the operator has accepted it.
-func (r *reader) stop(p *partition, gone string) {
+func (r *reader) stop(p *partition, g gap) {
 	p.stopped.Store(true)
+	p.gap.Store(&g)
 	r.client.PauseFetchPartitions(map[string][]int32{p.id.topic: {p.id.partition}})
 	r.stats.stopped.Inc()
-	r.health.problem(stopPart(p.id), fmt.Sprintf("%s/%d is stopped: %s; %s", p.id.topic, p.id.partition, gone, acceptGap))
-	r.cfg.Log.Error("partition stopped", "topic", p.id.topic, "partition", p.id.partition, "gone", gone, "mend", acceptGap)
+	mend := r.acceptCommand(p.id)
+	r.health.problem(r.stopPart(p.id), fmt.Sprintf("%s/%d is stopped: %s; to accept this: %s", p.id.topic, p.id.partition, g.What, mend))
+	r.cfg.Log.Error("partition stopped", "source", r.name, "topic", p.id.topic, "partition", p.id.partition, "gone", g.What, "mend", mend)
 }
 
-const acceptGap = "to accept this, stop the bridge, set the group's offset with kafka-consumer-groups --reset-offsets and start it again"
+// acceptCommand is the command that accepts a gap.
+func (r *reader) acceptCommand(id partitionID) string {
+	return fmt.Sprintf("kappa bridge accept -f SPEC --source %s --partition %s/%d --by NAME --reason TEXT", r.name, id.topic, id.partition)
+}
 
 // whatIsGone says which offsets are gone and how many.
-func (r *reader) whatIsGone(p *partition) string {
+func (r *reader) whatIsGone(p *partition) gap {
 	ctx, cancel := context.WithTimeout(r.hard, 10*time.Second)
 	defer cancel()
 	next, _ := p.position()
@@ -254,15 +280,22 @@ func (r *reader) whatIsGone(p *partition) string {
 	ends, eerr := r.admin.ListEndOffsets(ctx, p.id.topic)
 	start, ok := starts.Lookup(p.id.topic, p.id.partition)
 	end, eok := ends.Lookup(p.id.topic, p.id.partition)
+	if err != nil || eerr != nil || !ok || !eok || start.Err != nil || end.Err != nil {
+		return gap{From: next, To: -1, What: fmt.Sprintf("offset %d is out of range, and the log's bounds cannot be read", next)}
+	}
+	return outOfRange(next, start.Offset, end.Offset)
+}
+
+// outOfRange says what is gone where offset next was due of a log that goes
+// from start to, not including, end.
+func outOfRange(next, start, end int64) gap {
 	switch {
-	case err != nil || eerr != nil || !ok || !eok || start.Err != nil || end.Err != nil:
-		return fmt.Sprintf("offset %d is out of range, and the log's bounds cannot be read", next)
-	case next < start.Offset:
-		return fmt.Sprintf("offsets %d to %d (%d) are gone before they were read: retention or a deletion removed them", next, start.Offset-1, start.Offset-next)
-	case next > end.Offset:
-		return fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back or begun again", end.Offset, next-1, next-end.Offset)
+	case next < start:
+		return gap{From: next, To: start, What: fmt.Sprintf("offsets %d to %d (%d) are gone before they were read: retention or a deletion removed them", next, start-1, start-next)}
+	case next > end:
+		return gap{From: end, To: end, What: fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back or begun again", end, next-1, next-end)}
 	default:
-		return fmt.Sprintf("offset %d was out of range of the log, which now goes from %d to %d", next, start.Offset, end.Offset-1)
+		return gap{From: next, To: next, What: fmt.Sprintf("offset %d was out of range of the log, which now goes from %d to %d", next, start, end-1)}
 	}
 }
 

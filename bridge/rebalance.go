@@ -12,6 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/kappa-migrate/kappa/internal/kafka"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // commitTimeout bounds one commit: a rebalance waits for it.
@@ -41,11 +44,11 @@ func (r *reader) assigned(ctx context.Context, offsets map[string]map[int32]kgo.
 			return nil, fmt.Errorf("look up topic %s: %w", topic, err)
 		}
 	}
-	committed, err := r.admin.FetchOffsetsForTopics(ctx, r.spec.Source.Group, topics...)
+	committed, err := r.admin.FetchOffsetsForTopics(ctx, r.source.spec.Group, topics...)
 	if err != nil {
 		return nil, fmt.Errorf("look up committed offsets: %w", err)
 	}
-	anchors, err := r.anchors(ctx, offsets)
+	anchors, refused, err := r.anchors(ctx, offsets)
 	if err != nil {
 		return nil, err
 	}
@@ -61,48 +64,69 @@ func (r *reader) assigned(ctx context.Context, offsets map[string]map[int32]kgo.
 				partitions[number] = kgo.NewOffset().At(start)
 			}
 			c, _ := committed.Lookup(topic, number)
-			r.begin(id, start, r.refusal(id, meta.Topics[topic].ID, c))
+			refusal := r.refusal(id, meta.Topics[topic].ID, c)
+			if why := refused[id]; why != nil {
+				refusal = why
+			}
+			r.begin(id, start, refusal)
 		}
 	}
 	return offsets, nil
 }
 
-// anchors resolves the start of partitions without a committed offset.
-func (r *reader) anchors(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[partitionID]mark, error) {
-	var topics []string
+// anchors resolves the start of partitions without a committed offset. Those
+// whose start the spec gives outside of the log are refused.
+func (r *reader) anchors(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[partitionID]mark, map[partitionID]*gap, error) {
+	known, later := make(map[string][]int32), make(map[string][]int32)
 	for topic, partitions := range offsets {
-		for _, offset := range partitions {
-			if offset.EpochOffset().Offset < 0 {
-				topics = append(topics, topic)
-				break
-			}
+		wanted := known
+		if r.topics.get(topic) == (kadm.TopicID{}) && r.source.spec.TopicPattern != "" {
+			wanted = later // it was created since: all of it is wanted
 		}
-	}
-	if len(topics) == 0 {
-		return nil, nil
-	}
-	list := r.admin.ListStartOffsets
-	if r.spec.Source.Start == "latest" {
-		list = r.admin.ListCommittedOffsets
-	}
-	listed, err := list(ctx, topics...)
-	if err != nil {
-		return nil, fmt.Errorf("look up where to start: %w", err)
-	}
-	found := make(map[partitionID]mark)
-	for topic, partitions := range offsets {
 		for number, offset := range partitions {
-			if offset.EpochOffset().Offset >= 0 {
-				continue
+			if offset.EpochOffset().Offset < 0 {
+				wanted[topic] = append(wanted[topic], number)
 			}
-			l, ok := listed.Lookup(topic, number)
-			if !ok || l.Err != nil {
-				return nil, fmt.Errorf("look up where to start %s/%d: %w", topic, number, l.Err)
-			}
-			found[partitionID{topic, number}] = mark{l.Offset, -1}
 		}
 	}
-	return found, nil
+	found, refused := make(map[partitionID]mark), make(map[partitionID]*gap)
+	begin := r.source.spec
+	for _, wanted := range []map[string][]int32{known, later} {
+		if len(wanted) > 0 {
+			starts, err := kafka.Starts(ctx, r.admin, begin, wanted)
+			for _, out := range startErrors(err) {
+				refused[partitionID{out.Topic, out.Partition}] = &gap{From: out.Offset, To: -1, What: out.Error()}
+			}
+			if starts == nil && err != nil {
+				return nil, nil, fmt.Errorf("look up where to start: %w", err)
+			}
+			for topic, partitions := range starts {
+				for number, offset := range partitions {
+					found[partitionID{topic, number}] = mark{offset, -1}
+				}
+			}
+		}
+		begin.Start, begin.StartOffsets = jobspecs.StartEarliest, nil
+	}
+	return found, refused, nil
+}
+
+// startErrors are the starts in err that lie outside of the log.
+func startErrors(err error) []*kafka.StartError {
+	switch e := err.(type) {
+	case *kafka.StartError:
+		return []*kafka.StartError{e}
+	case interface{ Unwrap() []error }:
+		var all []*kafka.StartError
+		for _, one := range e.Unwrap() {
+			all = append(all, startErrors(one)...)
+		}
+		return all
+	case interface{ Unwrap() error }:
+		return startErrors(e.Unwrap())
+	default:
+		return nil
+	}
 }
 
 // anchor commits marks for partitions that are not ours in the client's eyes
@@ -115,7 +139,7 @@ func (r *reader) anchor(ctx context.Context, marks map[partitionID]mark) error {
 	r.commits.Lock()
 	defer r.commits.Unlock()
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group = r.spec.Source.Group
+	req.Group = r.source.spec.Group
 	req.MemberID, req.Generation = r.client.GroupMetadata()
 	if r.cfg.InstanceID != "" {
 		req.InstanceID = &r.cfg.InstanceID
@@ -127,7 +151,7 @@ func (r *reader) anchor(ctx context.Context, marks map[partitionID]mark) error {
 		if i < 0 {
 			i = len(req.Topics)
 			t := kmsg.NewOffsetCommitRequestTopic()
-			t.Topic, t.TopicID = id.topic, r.source.topics[id.topic]
+			t.Topic, t.TopicID = id.topic, r.topics.get(id.topic)
 			req.Topics = append(req.Topics, t)
 		}
 		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p)
@@ -150,7 +174,7 @@ func (r *reader) anchor(ctx context.Context, marks map[partitionID]mark) error {
 // mark notes in a commit which topics its offsets belong to.
 func (r *reader) mark(req *kmsg.OffsetCommitRequest) error {
 	for i := range req.Topics {
-		of := topicIDMark + r.source.topics[req.Topics[i].Topic].String()
+		of := topicIDMark + r.topics.get(req.Topics[i].Topic).String()
 		for j := range req.Topics[i].Partitions {
 			req.Topics[i].Partitions[j].Metadata = &of
 		}
@@ -169,39 +193,40 @@ func commitError(resp *kmsg.OffsetCommitResponse) error {
 	return nil
 }
 
-// refusal says why a partition cannot be read, "" if it can.
-func (r *reader) refusal(id partitionID, now kadm.TopicID, committed kadm.OffsetResponse) string {
+// refusal says why a partition cannot be read, nil if it can.
+func (r *reader) refusal(id partitionID, now kadm.TopicID, committed kadm.OffsetResponse) *gap {
 	if of, ok := strings.CutPrefix(committed.Metadata, topicIDMark); ok && of != now.String() {
-		return fmt.Sprintf("the topic was created again (its id was %s, now it is %s): everything from offset %d on of the old topic is gone, and the offset says nothing about the new one", of, now, committed.At)
+		return &gap{From: committed.At, To: -1, What: fmt.Sprintf("the topic was created again (its id was %s, now it is %s): everything from offset %d on of the old topic is gone, and the offset says nothing about the new one", of, now, committed.At)}
 	}
-	if was := r.source.topics[id.topic]; was != now {
-		return fmt.Sprintf("the topic was created again while the bridge ran (its id was %s, now it is %s)", was, now)
+	if was := r.topics.first(id.topic, now); was != now {
+		return &gap{From: committed.At, To: -1, What: fmt.Sprintf("the topic was created again while the bridge ran (its id was %s, now it is %s)", was, now)}
 	}
-	if r.spec.IDs.From == "position" {
+	if r.Bridge.spec.IDs.From == idsFromPosition {
 		if err := checkIDPartition(id.partition); err != nil {
-			return err.Error()
+			return &gap{From: committed.At, To: -1, What: err.Error()}
 		}
 	}
-	return ""
+	return nil
 }
 
 // begin begins an assignment; with a refusal it is stopped from the start.
-func (r *reader) begin(id partitionID, start int64, refusal string) {
+func (r *reader) begin(id partitionID, start int64, refusal *gap) {
 	p := &partition{
 		assignment: r.ledger.assign(id, start),
+		trouble:    r.fetchPart(id),
 		origin: origin{
 			prefix:    fmt.Sprintf("%s/%s/%d/", r.source.id, id.topic, id.partition),
-			hash:      topicHash(r.source.id, r.source.topics[id.topic]),
+			hash:      topicHash(r.source.id, r.topics.get(id.topic)),
 			partition: id.partition,
 		},
 	}
-	p.stopped.Store(refusal != "")
+	p.stopped.Store(refusal != nil)
 	r.client.ResumeFetchPartitions(map[string][]int32{id.topic: {id.partition}}) // it may have been stopped when we had it before
 	r.mu.Lock()
 	r.parts[id] = p
 	r.mu.Unlock()
-	if refusal != "" {
-		r.stop(p, refusal) // invariant B3
+	if refusal != nil {
+		r.stop(p, *refusal) // invariant B3
 	}
 }
 
@@ -217,15 +242,15 @@ func (r *reader) revoked(_ context.Context, _ *kgo.Client, lost map[string][]int
 	stopping := r.stopping
 	r.mu.Unlock()
 	if !stopping {
-		r.publisher.setFlush(true)
-		r.await(r.hard, r.spec.Limits.Drain.D(), func() bool {
+		r.stages.publisher.setFlush(true)
+		await(r.hard, r.Bridge.spec.Limits.Drain.D(), func() bool {
 			n := 0
 			for _, p := range gone {
 				n += p.outstanding()
 			}
 			return n == 0
 		})
-		r.publisher.setFlush(false)
+		r.stages.publisher.setFlush(false)
 	}
 	r.commits.Lock()
 	defer r.commits.Unlock()
@@ -250,10 +275,10 @@ func (r *reader) end(gone []*partition) {
 	for _, p := range gone {
 		r.ledger.revoke(p.id)
 		delete(r.parts, p.id)
-		r.stats.lag.DeleteLabelValues(p.id.topic, fmt.Sprint(p.id.partition))
-		r.health.solved(fetchPart(p.id))
+		r.stats.lag.DeleteLabelValues(r.name, p.id.topic, fmt.Sprint(p.id.partition))
+		r.health.solved(r.fetchPart(p.id))
 		if p.stopped.Load() {
-			r.health.solved(stopPart(p.id))
+			r.health.solved(r.stopPart(p.id))
 			r.stats.stopped.Dec()
 		}
 	}

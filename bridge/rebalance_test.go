@@ -33,7 +33,12 @@ func (g gate) hold(ctx context.Context, _ string, _ []*pubsubpb.PubsubMessage) e
 
 func (r *running) owns() []int32 {
 	var owned []int32
-	for _, a := range r.ledger.assignments() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.readers) == 0 {
+		return nil
+	}
+	for _, a := range r.readers[0].ledger.assignments() {
 		owned = append(owned, a.id.partition)
 	}
 	slices.Sort(owned)
@@ -278,7 +283,7 @@ func TestStartLatestIsAnchored(t *testing.T) {
 	p := producer(t, kafka)
 	produce(t, p, numbered("in", 1, 0, 10)...)
 	spec := testSpec(kafka.ListenAddrs(), 1)
-	spec.Spec.Source.Start = "latest"
+	editSource(&spec.Spec, func(k *jobspecs.KafkaSource) { k.Start = "latest" })
 	a := start(t, testConfig(t, spec, f))
 	eventually(t, "the start to be committed", func() bool { return committed(t, kafka)[0] == 10 })
 	if err := a.halt(); err != nil {
@@ -303,8 +308,12 @@ func TestPreflight(t *testing.T) {
 		{"missing topics", func(s *jobspecs.BridgeSpec, _ *fakePubSub) { s.Split.Count = 4 }, "out-2 does not exist; out-3 does not exist"},
 		{"no subscription", func(_ *jobspecs.BridgeSpec, f *fakePubSub) { f.without[topicName(testProject, "out-1")] = true }, "out-1 has neither a subscription nor retention"},
 		{"no dead letters", func(s *jobspecs.BridgeSpec, _ *fakePubSub) { s.DeadLetter.Topic = "nope" }, "nope does not exist"},
-		{"no source", func(s *jobspecs.BridgeSpec, _ *fakePubSub) { s.Source.Topics = []string{"in", "nope"} }, "Kafka topics cannot be read: nope"},
-		{"no broker", func(s *jobspecs.BridgeSpec, _ *fakePubSub) { s.Source.Brokers = []string{"127.0.0.1:1"} }, "reach Kafka at 127.0.0.1:1"},
+		{"no source", func(s *jobspecs.BridgeSpec, _ *fakePubSub) {
+			editSource(s, func(k *jobspecs.KafkaSource) { k.Topics = []string{"in", "nope"} })
+		}, "Kafka topics cannot be read: nope"},
+		{"no broker", func(s *jobspecs.BridgeSpec, _ *fakePubSub) {
+			editSource(s, func(k *jobspecs.KafkaSource) { k.Brokers = []string{"127.0.0.1:1"} })
+		}, "127.0.0.1:1 refuses the connection"},
 		{"no Pub/Sub", func(_ *jobspecs.BridgeSpec, f *fakePubSub) { f.addr = "127.0.0.1:1" }, "reach Pub/Sub"},
 		{"address in use", func(s *jobspecs.BridgeSpec, f *fakePubSub) { s.Listen = f.addr }, "address already in use"},
 	} {

@@ -1,9 +1,11 @@
 package bridge
 
 import (
+	"context"
 	"testing"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Golden values: the split is a contract. A test vector of xxHash itself, and
@@ -34,21 +36,19 @@ func TestSplitText(t *testing.T) {
 		{`{}`, "\x1f"},
 		{`{"a":{"q":1},"b":[2]}`, "{\"q\":1}\x1f[2]"},
 	} {
-		if got := string(splitText(nil, []string{"a", "b"}, objectOf(t, c.record))); got != c.want {
-			t.Errorf("splitText(%s) = %q, want %q", c.record, got, c.want)
+		doc := testSpec([]string{"b"}, 2)
+		doc.Spec.Transform.Decode, doc.Spec.Split.Key = "json", []string{"a", "b"}
+		p, err := newPlan("n", "v", &doc.Spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMaker(p)
+		if n, err := m.open(context.Background(), &kgo.Record{Value: []byte(c.record)}); n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+		text, err := m.plainTexts(nil, 0, p.splitKey)
+		if got := string(text); got != c.want || err != nil {
+			t.Errorf("the text of %s is %q, want %q", c.record, got, c.want)
 		}
 	}
-}
-
-func BenchmarkSplit(b *testing.B) {
-	o := objectOf(b, `{"event_id":123456,"origin":"ATL"}`)
-	key := []string{"origin"}
-	var text []byte
-	n := 0
-	b.ReportAllocs()
-	for range b.N {
-		text = splitText(text[:0], key, o)
-		n += splitOf(text, 6)
-	}
-	_ = n
 }

@@ -138,6 +138,9 @@ func (d *decoder) table(v reflect.Value, n *node, path string, f field) {
 		return
 	}
 	if len(n.entries) == 0 {
+		if f.required && !d.partial {
+			d.fail(n, CodeBadValue, path, about(f), "%s is empty", path)
+		}
 		return
 	}
 	out := reflect.MakeMapWithSize(v.Type(), len(n.entries))

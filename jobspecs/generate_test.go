@@ -48,7 +48,11 @@ func drawValue(t *rapid.T, v reflect.Value, f field, label string) {
 			drawValue(t, v.Index(i), item, at(label, i))
 		}
 	case v.Kind() == reflect.Map:
-		n := rapid.IntRange(0, 3).Draw(t, label)
+		least := 0
+		if f.required {
+			least = 1
+		}
+		n := rapid.IntRange(least, 3).Draw(t, label)
 		if n == 0 {
 			return
 		}

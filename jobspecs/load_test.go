@@ -48,6 +48,8 @@ func TestExamplesLoad(t *testing.T) {
 	}
 }
 
+var noSASL = SASL{Kerberos: Kerberos{Service: "kafka", Config: "/etc/krb5.conf"}}
+
 func TestFlightsBridge(t *testing.T) {
 	set, err := Load([]string{"examples/flights"}, exampleVars)
 	if err != nil {
@@ -58,17 +60,22 @@ func TestFlightsBridge(t *testing.T) {
 		Metadata: Metadata{Name: "flights", Description: "Flight reports from the on-prem cluster to six Pub/Sub topics."},
 		Spec: BridgeSpec{
 			Platform: Platform{Environment: "sandbox", Project: "kappa-demo"},
-			Source:   KafkaSource{Brokers: []string{"127.0.0.1:9092"}, Topics: []string{"flights"}, Group: "kappa-flights", Start: "earliest"},
-			Transform: Transform{Decode: "json", Rename: map[string]string{
+			Sources: map[string]KafkaSource{"onprem": {
+				KafkaCluster: KafkaCluster{Brokers: []string{"127.0.0.1:9092"}, SASL: noSASL},
+				Topics:       []string{"flights"}, Group: "kappa-flights", Start: "earliest", Isolation: "readCommitted",
+			}},
+			Transform: Transform{Decode: "json", Encode: "same", Rename: map[string]string{
 				"sched": "scheduled", "orig": "origin", "dest": "destination", "delay_min": "delay", "dist_mi": "distance",
 			}},
-			EventTime:  EventTime{Field: "scheduled", Unit: "rfc3339"},
-			IDs:        IDs{From: "fields", Fields: []string{"event_id"}, Namespace: "flights"},
-			Split:      Split{TopicPrefix: "flights-", Count: 6, Key: []string{"origin"}},
-			DeadLetter: DeadLetter{Topic: "flights-dead-letters"},
+			EventTime:   EventTime{Field: "scheduled", Unit: "rfc3339"},
+			IDs:         IDs{From: "fields", Fields: []string{"event_id"}, Namespace: "flights"},
+			Destination: Destination{Kind: "pubsub", Kafka: KafkaCluster{SASL: noSASL}, Compression: "lz4"},
+			Split:       Split{TopicPrefix: "flights-", Count: 6, Key: []string{"origin"}},
+			Bundle:      Bundle{MaxBytes: 256 << 10},
+			DeadLetter:  DeadLetter{Topic: "flights-dead-letters", Kafka: DeadLetterKafka{KafkaCluster: KafkaCluster{SASL: noSASL}}},
 			Limits: BridgeLimit{
 				Memory: 256 << 20, BatchBytes: 1 << 20, BatchRecords: 1000,
-				Linger: Duration(20 * time.Millisecond), Drain: Duration(20 * time.Second),
+				Linger: Duration(5 * time.Millisecond), Drain: Duration(20 * time.Second), Stall: Duration(5 * time.Minute),
 			},
 			Listen: "127.0.0.1:0",
 		},
@@ -84,7 +91,7 @@ kind: Bridge
 metadata: {name: minimal}
 spec:
   project: kappa-demo
-  source: {brokers: ["kafka:9092"], topics: [flights], group: g}
+  sources: {main: {brokers: ["kafka:9092"], topics: [flights], group: g}}
   split: {topicPrefix: flights-, count: 2}
   deadLetter: {topic: dead-letters}
 `
@@ -146,7 +153,7 @@ func TestIntegers(t *testing.T) {
 func TestListsOfAddressesInBraces(t *testing.T) {
 	spec := strings.Replace(minimal, `["kafka:9092"]`, `[kafka-1:9092, kafka-2:9093]`, 1)
 	want := []string{"kafka-1:9092", "kafka-2:9093"}
-	if d := cmp.Diff(want, parseBridge(t, spec, Vars{}).Spec.Source.Brokers); d != "" {
+	if d := cmp.Diff(want, parseBridge(t, spec, Vars{}).Spec.Sources["main"].Brokers); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
 }
@@ -154,7 +161,7 @@ func TestListsOfAddressesInBraces(t *testing.T) {
 func TestBrokersInOneVariable(t *testing.T) {
 	spec := "variables: {BROKERS: {}}\n" + strings.Replace(minimal, `"kafka:9092"`, `"${BROKERS}", kafka-3:9092`, 1)
 	b := parseBridge(t, spec, Vars{Set: map[string]string{"BROKERS": "kafka-1:9092, kafka-2:9093"}})
-	if d := cmp.Diff([]string{"kafka-1:9092", "kafka-2:9093", "kafka-3:9092"}, b.Spec.Source.Brokers); d != "" {
+	if d := cmp.Diff([]string{"kafka-1:9092", "kafka-2:9093", "kafka-3:9092"}, b.Spec.Sources["main"].Brokers); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
 }
@@ -238,7 +245,7 @@ variables: {BROKERS: {default: "kafka:9092"}}
 metadata: {name: common, labels: {team: data, tier: one}}
 spec:
   project: kappa-demo
-  source: {brokers: ["${BROKERS}"], group: g, topics: [a, b]}
+  sources: {main: {brokers: ["${BROKERS}"], group: g, topics: [a, b]}}
   transform: {decode: json, rename: {a: b}}
   limits: {linger: 1s}
 `,
@@ -247,7 +254,7 @@ kind: Bridge
 extends: base/common.yaml
 metadata: {name: prod, labels: {tier: two}}
 spec:
-  source: {topics: [c]}
+  sources: {main: {topics: [c]}}
   transform: {rename: {c: d}}
   split: {topicPrefix: flights-, count: 2}
   deadLetter: {topic: dead-letters}
@@ -275,14 +282,14 @@ spec:
 	if d := cmp.Diff(map[string]string{"team": "data", "tier": "two"}, prod.Metadata.Labels); d != "" {
 		t.Errorf("mappings are merged: (-want +got)\n%s", d)
 	}
-	if d := cmp.Diff([]string{"c"}, prod.Spec.Source.Topics); d != "" {
+	if d := cmp.Diff([]string{"c"}, prod.Spec.Sources["main"].Topics); d != "" {
 		t.Errorf("lists are replaced: (-want +got)\n%s", d)
 	}
 	if d := cmp.Diff(map[string]string{"a": "b", "c": "d"}, prod.Spec.Transform.Rename); d != "" {
 		t.Errorf("nested mappings are merged: (-want +got)\n%s", d)
 	}
-	if prod.Spec.Source.Brokers[0] != "kafka:9092" || staging.Spec.Source.Brokers[0] != "other:9092" {
-		t.Errorf("variables are merged: %v, %v", prod.Spec.Source.Brokers, staging.Spec.Source.Brokers)
+	if prod.Spec.Sources["main"].Brokers[0] != "kafka:9092" || staging.Spec.Sources["main"].Brokers[0] != "other:9092" {
+		t.Errorf("variables are merged: %v, %v", prod.Spec.Sources["main"].Brokers, staging.Spec.Sources["main"].Brokers)
 	}
 	if staging.Spec.Split.Count != 3 || staging.Spec.Split.TopicPrefix != "flights-" || prod.Spec.Split.Count != 2 {
 		t.Errorf("splits %+v, %+v", prod.Spec.Split, staging.Spec.Split)

@@ -53,13 +53,27 @@ func (w *writer) structure(v reflect.Value, level int) {
 func omit(v reflect.Value, f field) bool {
 	switch v.Kind() {
 	case reflect.Struct:
-		return false
+		return !f.required && absent(v)
 	case reflect.Slice, reflect.Map:
 		return v.Len() == 0
 	case reflect.Bool:
 		return v.IsZero() && f.def != "true"
 	}
 	return v.IsZero() && !f.hasDefault && !f.required
+}
+
+// absent reports whether an optional mapping cannot have been given: it lacks
+// what is required of it, or holds nothing at all.
+func absent(v reflect.Value) bool {
+	nothing := true
+	for _, f := range fieldsOf(v.Type()) {
+		fv := v.FieldByIndex(f.index)
+		if f.required && fv.IsZero() {
+			return true
+		}
+		nothing = nothing && omit(fv, f)
+	}
+	return nothing
 }
 
 // value writes what stands after a key or a dash.

@@ -1,6 +1,10 @@
 package jobspecs
 
-import "strconv"
+import (
+	"maps"
+	"slices"
+	"strconv"
+)
 
 // Names that follow from a spec. All are short names: the full ones are
 // projects/P/topics/T and projects/P/subscriptions/S.
@@ -10,6 +14,28 @@ func (s Split) Topic(i int) string { return s.TopicPrefix + strconv.Itoa(i) }
 
 // Topics are the names of all topics of the split.
 func (s Split) Topics() []string { return numbered(s.Count, s.Topic) }
+
+// Topics are the names of all topics of the destination, each once: those of
+// the split in their order, or those of the route by name.
+func (s *BridgeSpec) Topics() []string {
+	if len(s.Route.Topics) == 0 {
+		return s.Split.Topics()
+	}
+	topics := slices.Collect(maps.Values(s.Route.Topics))
+	if s.Route.Default != "" {
+		topics = append(topics, s.Route.Default)
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
+
+// UsesPubSub reports whether anything is published to Pub/Sub.
+func (s *BridgeSpec) UsesPubSub() bool {
+	return s.Destination.Kind != DestinationKafka || s.DeadLetter.Topic != ""
+}
+
+// SourceNames are the names of the sources, sorted.
+func (s *BridgeSpec) SourceNames() []string { return slices.Sorted(maps.Keys(s.Sources)) }
 
 // Name is the name of subscription i.
 func (s Subscriptions) Name(i int) string { return s.SubscriptionPrefix + strconv.Itoa(i) }

@@ -130,8 +130,13 @@ func (g *generator) value(t reflect.Type, f field) map[string]any {
 		}
 		return out
 	case reflect.Map:
-		f.required = false
-		return map[string]any{"type": "object", "additionalProperties": g.value(t.Elem(), f)}
+		item := f
+		item.required = false
+		out := map[string]any{"type": "object", "additionalProperties": g.value(t.Elem(), item)}
+		if f.required && !g.partial {
+			out["minProperties"] = 1
+		}
+		return out
 	case reflect.Int:
 		return number(f)
 	case reflect.Bool:

@@ -82,7 +82,7 @@ func committed(ctx context.Context, admin *kadm.Client, group, topic string) (in
 
 // crashBridge kills the bridge with SIGKILL and starts it again.
 func (r *run) crashBridge(ctx context.Context) error {
-	group := r.specs.bridge.Spec.Source.Group
+	group := r.specs.source().Group
 	killed, _, err := assigned(ctx, r.clients.admin, group, nil)
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func (r *run) deploy(ctx context.Context) error {
 			return "", err
 		}
 		// Records wait for nobody once they are produced: their latency is that of a running bridge.
-		if err := joined(ctx, r.clients.admin, r.specs.bridge.Spec.Source.Group, nil); err != nil {
+		if err := joined(ctx, r.clients.admin, r.specs.source().Group, nil); err != nil {
 			return "", err
 		}
 		return fmt.Sprintf("bridge and %d streaming jobs run", len(res.Jobs)), nil

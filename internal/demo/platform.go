@@ -31,7 +31,7 @@ func connect(ctx context.Context, s *specs) (*clients, error) {
 	if err != nil {
 		return nil, err
 	}
-	kafka, err := kgo.NewClient(kgo.SeedBrokers(s.bridge.Spec.Source.Brokers...))
+	kafka, err := kgo.NewClient(kgo.SeedBrokers(s.source().Brokers...))
 	if err != nil {
 		cloud.Close()
 		return nil, exit.Environmentf("connect to Kafka: %w", err)
@@ -50,7 +50,7 @@ func setUp(ctx context.Context, c *clients, s *specs, version string) error {
 	// The records' own timestamps are years old: without a limit on retention
 	// Kafka would delete them as soon as it looks.
 	keep := "-1"
-	topic := s.bridge.Spec.Source.Topics[0]
+	topic := s.source().Topics[0]
 	if _, err := c.admin.CreateTopic(ctx, partitions, 1, map[string]*string{"retention.ms": &keep}, topic); err != nil {
 		return exit.Environmentf("create Kafka topic %s: %w", topic, err)
 	}

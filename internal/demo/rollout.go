@@ -55,7 +55,7 @@ func (r *run) disturb(ctx context.Context) error {
 // untilCommitted waits until the bridge has committed a number of records.
 func (r *run) untilCommitted(ctx context.Context, want int64) error {
 	return poll(ctx, pollFast, func() (bool, error) {
-		n, err := committed(ctx, r.clients.admin, r.specs.bridge.Spec.Source.Group, r.topic)
+		n, err := committed(ctx, r.clients.admin, r.specs.source().Group, r.topic)
 		return n > 0 && n >= want, err
 	})
 }

@@ -21,6 +21,11 @@ type specs struct {
 	templates []string // of all versions of the pipeline
 }
 
+// source is the one cluster that the bridge reads.
+func (s *specs) source() jobspecs.KafkaSource {
+	return s.bridge.Spec.Sources[s.bridge.Spec.SourceNames()[0]]
+}
+
 // Files of specs that commands are given.
 const (
 	bridgeFile = "bridge.yaml"

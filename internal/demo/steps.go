@@ -34,7 +34,7 @@ func (r *run) startPlatform(ctx context.Context) error {
 		if r.clients, err = connect(ctx, r.specs); err != nil {
 			return "", err
 		}
-		r.topic = r.specs.bridge.Spec.Source.Topics[0]
+		r.topic = r.specs.source().Topics[0]
 		r.meter = meter{client: r.clients.BigQuery, history: r.history(), spec: r.specs.stream.Spec}
 		return "Kafka, Pub/Sub, Bigtable, BigQuery, Dataflow, Cloud Storage", setUp(ctx, r.clients, r.specs, r.version)
 	})
@@ -53,7 +53,7 @@ func (r *run) oldBatch(ctx context.Context) error {
 		}
 		l := r.specs.load.Spec
 		b := newBatchLayer(r.specs.compare.Spec.Window.D(), r.specs.compare.Spec.Batch.Cutoff.D(), l.Source.Batch.D())
-		if err := runBatchLayer(ctx, b, r.specs.bridge.Spec.Source.Brokers, r.topic, last); err != nil {
+		if err := runBatchLayer(ctx, b, r.specs.source().Brokers, r.topic, last); err != nil {
 			return "", err
 		}
 		r.summary.BatchDropped = b.dropped

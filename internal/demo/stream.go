@@ -45,7 +45,7 @@ func (r *run) stream(ctx context.Context) error {
 func (r *run) produce(ctx context.Context) error {
 	return r.phase("Produce", "records", int64(len(r.order)), func(task *term.Task) (string, error) {
 		client, err := kgo.NewClient(
-			kgo.SeedBrokers(r.specs.bridge.Spec.Source.Brokers...),
+			kgo.SeedBrokers(r.specs.source().Brokers...),
 			kgo.ProducerLinger(5*time.Millisecond),
 			kgo.MaxBufferedRecords(20_000),
 		)
@@ -68,7 +68,7 @@ func (r *run) produce(ctx context.Context) error {
 // cannot read it does not show; only a job that has ended ends the run.
 func (r *run) watchFlow(ctx context.Context) error {
 	err := poll(ctx, time.Second, func() (bool, error) {
-		if n, err := committed(ctx, r.clients.admin, r.specs.bridge.Spec.Source.Group, r.topic); err == nil {
+		if n, err := committed(ctx, r.clients.admin, r.specs.source().Group, r.topic); err == nil {
 			r.show.Gauge("bridge", term.Count(n)+" records acknowledged and committed")
 		}
 		if n, err := r.meter.arrived(ctx); err == nil {
@@ -135,7 +135,7 @@ func (r *run) stuck(ctx context.Context, left int64) error {
 	if err != nil {
 		return err
 	}
-	done, err := committed(ctx, r.clients.admin, r.specs.bridge.Spec.Source.Group, r.topic)
+	done, err := committed(ctx, r.clients.admin, r.specs.source().Group, r.topic)
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ func rules(ctx context.Context, all []mutation, args []string, out io.Writer) er
 	list := flags.Bool("list", false, "list the mutations and run nothing")
 	jobs := flags.Int("jobs", 2, "packages at a time")
 	timeout := flags.Duration("timeout", 90*time.Second, "longest time for one test")
+	times := flags.Int("times", 1, "`runs` of each mutation's test, all of which must notice it: finds those that notice by chance")
 	verbose := flags.Bool("v", false, "show what each red test says")
 	flags.SetOutput(io.Discard) // an error is printed once, by main
 	if err := flags.Parse(args); err != nil {
@@ -59,8 +60,8 @@ func rules(ctx context.Context, all []mutation, args []string, out io.Writer) er
 	if err != nil {
 		return exit.Usagef("--run: %w", err)
 	}
-	if flags.NArg() > 0 || *jobs < 1 || *timeout <= 0 {
-		return exit.Usagef("no arguments are taken, and --jobs and --timeout must be positive")
+	if flags.NArg() > 0 || *jobs < 1 || *times < 1 || *timeout <= 0 {
+		return exit.Usagef("no arguments are taken, and --jobs, --times and --timeout must be positive")
 	}
 	var wanted []string
 	if *rule != "" {
@@ -81,7 +82,7 @@ func rules(ctx context.Context, all []mutation, args []string, out io.Writer) er
 		}
 		return nil
 	}
-	return execute(ctx, chosen, config{jobs: *jobs, timeout: *timeout}, *verbose, out)
+	return execute(ctx, chosen, config{jobs: *jobs, timeout: *timeout, times: *times}, *verbose, out)
 }
 
 // execute runs mutations and says what came of them.
@@ -104,11 +105,16 @@ func execute(ctx context.Context, chosen []mutation, cfg config, verbose bool, o
 	}
 	defer os.RemoveAll(cfg.temp)
 	began, n := time.Now(), 0
+	var failures strings.Builder
 	cfg.say = func(r result) {
 		if r.mutation != nil {
 			n++
 		}
-		fmt.Fprint(out, line(r, n, len(chosen), verbose))
+		l := line(r, n, len(chosen), verbose)
+		if r.err != nil {
+			failures.WriteString(l)
+		}
+		fmt.Fprint(out, l)
 	}
 	bad := run(ctx, cfg, chosen)
 	took := time.Since(began).Round(time.Second)
@@ -116,6 +122,7 @@ func execute(ctx context.Context, chosen []mutation, cfg config, verbose bool, o
 	case ctx.Err() != nil:
 		return exit.With(exit.Interrupted, fmt.Errorf("stopped after %d of %d mutations", n, len(chosen)))
 	case bad > 0:
+		fmt.Fprintf(out, "\nwhat failed, again:\n%s", &failures) // they may be hundreds of lines above
 		return fmt.Errorf("%d failures; %d mutations of the rules %s in %s", bad, len(chosen), strings.Join(known(chosen), ", "), took)
 	}
 	fmt.Fprintf(out, "every mutation was noticed: %d, of the rules %s, in %s\n", len(chosen), strings.Join(known(chosen), ", "), took)

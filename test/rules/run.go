@@ -24,6 +24,7 @@ type config struct {
 	temp    string // for all that is written
 	jobs    int    // packages at a time
 	timeout time.Duration
+	times   int          // that each mutation must be noticed
 	say     func(result) // called once for each package and each mutation, never twice at a time
 }
 
@@ -213,13 +214,20 @@ func (r *packageRun) mutated(ctx context.Context, binary, number string, m *muta
 	if m.Hangs > 0 {
 		timeout = max(m.Hangs, 4*r.normal[m.test()]) // on a slow machine what is slow does not hang
 	}
-	out, text := r.runTest(ctx, binary, number, m.test(), timeout)
-	res.why = why(text)
-	if !out.red(*m) {
+	for n := range r.times {
+		out, text := r.runTest(ctx, binary, number, m.test(), timeout)
+		res.why = why(text)
+		if out.red(*m) {
+			continue
+		}
 		res.err = fmt.Errorf("%s %s, broken as the rule is", m.test(), out)
+		if r.times > 1 {
+			res.err = fmt.Errorf("%w, at run %d of %d", res.err, n+1, r.times)
+		}
 		if out != passed {
 			res.output = text
 		}
+		break
 	}
 	return res
 }

@@ -32,7 +32,7 @@ metadata: {name: test}
 spec:
   environment: sandbox
   project: kappa-test
-  source: {brokers: ["${KAFKA_BROKERS}"], topics: [in], group: g}
+  sources: {main: {brokers: ["${KAFKA_BROKERS}"], topics: [in], group: g}}
   split: {topicPrefix: out-, count: 2}
   deadLetter: {topic: dead}
 `

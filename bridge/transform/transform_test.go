@@ -1,6 +1,7 @@
-package bridge
+package transform
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -48,32 +49,51 @@ func TestTransform(t *testing.T) {
 		{"set of the record", jobspecs.Transform{Set: map[string]string{"v": `record`}}, `{"b":1,"a":"x"}`, `{"b":1,"a":"x","v":{"a":"x","b":1}}`},
 		{"set strings", jobspecs.Transform{Set: map[string]string{"v": `record.a.upperAscii() + "-" + string(record.n)`}}, `{"a":"x","n":7}`, `{"a":"x","n":7,"v":"X-7"}`},
 		{"set divides by zero", jobspecs.Transform{Set: map[string]string{"v": `1 / record.a`}}, `{"a":0}`, `error: set v: division by zero`},
-		{"set not a number", jobspecs.Transform{Set: map[string]string{"v": `0.0 / double(record.a)`}}, `{"a":0}`, `error: set v: the result is not a finite number`},
-		{"set beyond 64 bits", jobspecs.Transform{Set: map[string]string{"v": `record.a + 1`}}, `{"a":123456789012345678901}`, `error: set v: field "a": a whole number of more than 64 bits`},
+		{"set not a number", jobspecs.Transform{Set: map[string]string{"v": `0.0 / double(record.a)`}}, `{"a":0}`, `error: encode: the result is not a finite number`},
+		{"set beyond 64 bits", jobspecs.Transform{Set: map[string]string{"v": `record.a + 1`}}, `{"a":123456789012345678901}`, `error: set v: a whole number of more than 64 bits`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.spec.Decode = "json"
-			tr, err := newTransform(c.spec, true)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var o jsonObject
-			keep, err := tr.apply([]byte(c.in), &o)
-			got := ""
-			switch {
-			case err != nil:
-				got = "error: " + err.Error()
-			case keep:
-				got = string(o.appendText(nil))
-			}
-			if got != c.want && !(strings.HasPrefix(c.want, "error") && strings.HasPrefix(got, c.want)) {
+			if got := run(t, c.spec, c.in); got != c.want && !(strings.HasPrefix(c.want, "error") && strings.HasPrefix(got, c.want)) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
 	}
 }
 
-func TestTransformRefusesSpecs(t *testing.T) {
+// run applies a transform of JSON to one record, and returns its events, one
+// per line: "" where all are dropped, "error: …" where it can never be
+// published.
+func run(t testing.TB, spec jobspecs.Transform, in string) string {
+	t.Helper()
+	spec.Decode = "json"
+	p, err := New(spec, Options{Needed: []string{"a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return apply(t, p.NewMachine(), in)
+}
+
+func apply(t testing.TB, m *Machine, in string) string {
+	t.Helper()
+	n, err := m.Apply(t.Context(), []byte(in))
+	var out []byte
+	for i := 0; i < n && err == nil; i++ {
+		if i > 0 {
+			out = append(out, '\n')
+		}
+		out, err = m.AppendData(out, i)
+	}
+	if err != nil {
+		var bad *DataError
+		if !errors.As(err, &bad) {
+			t.Fatalf("%v is no DataError", err)
+		}
+		return "error: " + err.Error()
+	}
+	return string(out)
+}
+
+func TestRefusesSpecs(t *testing.T) {
 	for _, c := range []struct {
 		spec jobspecs.Transform
 		need bool
@@ -89,11 +109,18 @@ func TestTransformRefusesSpecs(t *testing.T) {
 		{jobspecs.Transform{Decode: "json", Rename: map[string]string{"a": "c", "b": "c"}}, false, `fields "a" and "b" are both renamed to "c"`},
 		{jobspecs.Transform{Decode: "json", Rename: map[string]string{"a": "c"}, Drop: []string{"a"}}, false, "both renamed and dropped"},
 	} {
-		_, err := newTransform(c.spec, c.need)
+		_, err := New(c.spec, need(c.need))
 		if err == nil || !strings.Contains(err.Error(), c.want) || exit.Of(err) != exit.Usage {
 			t.Errorf("%+v: error %v, want %q and exit code 2", c.spec, err, c.want)
 		}
 	}
+}
+
+func need(fields bool) Options {
+	if fields {
+		return Options{Needed: []string{"a"}}
+	}
+	return Options{}
 }
 
 // A record that needs no decoding is never decoded.
@@ -109,43 +136,12 @@ func TestTransformDecodesOnlyForANeed(t *testing.T) {
 		{jobspecs.Transform{Decode: "json", Filter: "true"}, false, true, false},
 		{jobspecs.Transform{Decode: "json", Drop: []string{"a"}}, false, true, true},
 	} {
-		tr, err := newTransform(c.spec, c.need)
+		tr, err := New(c.spec, need(c.need))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tr.decode != c.decode || tr.rewrite != c.rewrite {
-			t.Errorf("%+v, %v: decode %v, rewrite %v", c.spec, c.need, tr.decode, tr.rewrite)
+		if tr.Decodes() != c.decode || tr.Rewrites() != c.rewrite {
+			t.Errorf("%+v, %v: decode %v, rewrite %v", c.spec, c.need, tr.Decodes(), tr.Rewrites())
 		}
 	}
-}
-
-func benchmarkTransform(b *testing.B, spec jobspecs.Transform) {
-	spec.Decode = "json"
-	tr, err := newTransform(spec, true)
-	if err != nil {
-		b.Fatal(err)
-	}
-	in := []byte(`{"event_id":17,"sched":"2001-01-08T00:01:00Z","delay_min":3,"dist_mi":425,"orig":"ATL","dest":"MSY"}`)
-	var o jsonObject
-	var out []byte
-	b.ReportAllocs()
-	b.SetBytes(int64(len(in)))
-	for range b.N {
-		if _, err := tr.apply(in, &o); err != nil {
-			b.Fatal(err)
-		}
-		out = o.appendText(out[:0])
-	}
-}
-
-func BenchmarkTransformRename(b *testing.B) {
-	benchmarkTransform(b, jobspecs.Transform{Rename: map[string]string{"sched": "scheduled", "orig": "origin", "dest": "destination", "delay_min": "delay", "dist_mi": "distance"}})
-}
-
-func BenchmarkTransformFilter(b *testing.B) {
-	benchmarkTransform(b, jobspecs.Transform{Filter: `record.dist_mi > 100`})
-}
-
-func BenchmarkTransformSet(b *testing.B) {
-	benchmarkTransform(b, jobspecs.Transform{Set: map[string]string{"km": `double(record.dist_mi) * 1.609`}})
 }
