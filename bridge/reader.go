@@ -211,7 +211,13 @@ func (r *reader) failures(fetches kgo.Fetches) bool {
 		switch {
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
 			p.stopped.Store(true) // before the look-up: nothing more may pass
-			r.stop(p, r.whatIsGone(p))
+			if g, ok := r.whatIsGone(r.hard, p); ok {
+				r.stop(p, g)
+				break
+			}
+			next, _ := p.position()
+			r.stop(p, gap{From: next, To: -1, What: fmt.Sprintf("offset %d is out of range; what is gone is being looked up", next)})
+			go r.findOut(p)
 		case errors.As(fe.Err, &loss):
 			r.stop(p, gap{From: loss.ResetTo, To: loss.ResetTo, What: fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back by an unclean leader election",
 				loss.ResetTo, loss.ConsumedTo-1, loss.ConsumedTo-loss.ResetTo)})
@@ -258,9 +264,14 @@ func (r *reader) OnGroupManageError(err error) {
 // nothing beyond the gap is read until the operator has accepted it.
 func (r *reader) stop(p *partition, g gap) {
 	p.stopped.Store(true)
-	p.gap.Store(&g)
 	r.client.PauseFetchPartitions(map[string][]int32{p.id.topic: {p.id.partition}})
 	r.stats.stopped.Inc()
+	r.tell(p, g)
+}
+
+// tell says why a partition is stopped.
+func (r *reader) tell(p *partition, g gap) {
+	p.gap.Store(&g)
 	mend := r.acceptCommand(p.id)
 	r.health.problem(r.stopPart(p.id), fmt.Sprintf("%s/%d is stopped: %s; to accept this: %s", p.id.topic, p.id.partition, g.What, mend))
 	r.cfg.Log.Error("partition stopped", "source", r.name, "topic", p.id.topic, "partition", p.id.partition, "gone", g.What, "mend", mend)
@@ -272,8 +283,8 @@ func (r *reader) acceptCommand(id partitionID) string {
 }
 
 // whatIsGone says which offsets are gone and how many.
-func (r *reader) whatIsGone(p *partition) gap {
-	ctx, cancel := context.WithTimeout(r.hard, 10*time.Second)
+func (r *reader) whatIsGone(ctx context.Context, p *partition) (gap, bool) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	next, _ := p.position()
 	starts, err := r.admin.ListStartOffsets(ctx, p.id.topic)
@@ -281,9 +292,24 @@ func (r *reader) whatIsGone(p *partition) gap {
 	start, ok := starts.Lookup(p.id.topic, p.id.partition)
 	end, eok := ends.Lookup(p.id.topic, p.id.partition)
 	if err != nil || eerr != nil || !ok || !eok || start.Err != nil || end.Err != nil {
-		return gap{From: next, To: -1, What: fmt.Sprintf("offset %d is out of range, and the log's bounds cannot be read", next)}
+		return gap{}, false
 	}
-	return outOfRange(next, start.Offset, end.Offset)
+	return outOfRange(next, start.Offset, end.Offset), true
+}
+
+// findOut looks up what is gone of a partition that is stopped, until it knows.
+func (r *reader) findOut(p *partition) {
+	for attempt := 1; !p.fenced.Load(); attempt++ {
+		select {
+		case <-r.hard.Done():
+			return
+		case <-time.After(r.cfg.Backoff.wait(transient, attempt)):
+		}
+		if g, ok := r.whatIsGone(r.hard, p); ok {
+			r.tell(p, g)
+			return
+		}
+	}
 }
 
 // outOfRange says what is gone where offset next was due of a log that goes

@@ -26,34 +26,61 @@ const commitTimeout = 10 * time.Second
 const topicIDMark = "kappa topic-id="
 
 // assigned is called with the offsets of partitions that were assigned to us,
-// before they are read. A partition without a committed offset gets one here,
-// so that where it started is known for ever: otherwise a restart before the
-// first commit would start at another place and skip what lies between.
+// before they are read. A look-up that fails is tried again, for as long as the
+// group waits: to fail here would cost the member all of its partitions.
 func (r *reader) assigned(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	<-r.opened
-	topics := slices.Sorted(maps.Keys(offsets))
-	if len(topics) == 0 {
+	if len(offsets) == 0 {
 		return offsets, nil
 	}
-	meta, err := r.admin.Metadata(ctx, topics...)
+	ctx, cancel := context.WithTimeout(ctx, assignTimeout)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		err := r.assign(ctx, offsets)
+		if err == nil {
+			return offsets, nil
+		}
+		if r.health.problem(groupPart(r.source), "partitions that were assigned cannot be read yet: "+err.Error()) {
+			r.cfg.Log.Warn("partitions were assigned, but where to begin cannot be looked up; retrying", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(r.cfg.Backoff.wait(transient, attempt)):
+		}
+	}
+}
+
+// assignTimeout bounds how long an assignment may take: the group waits.
+const assignTimeout = 45 * time.Second
+
+// assign begins partitions. One without a committed offset gets one here, so
+// that where it started is known for ever: otherwise a restart before the first
+// commit would start at another place and skip what lies between.
+func (r *reader) assign(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
+	topics := slices.Sorted(maps.Keys(offsets))
+	meta, err := r.admin.Metadata(kadm.WithAuthorizedOps(ctx), topics...) // with that option it is never answered from memory
 	if err != nil {
-		return nil, fmt.Errorf("look up topics: %w", err)
+		return fmt.Errorf("look up topics: %w", err)
 	}
 	for _, topic := range topics {
 		if err := meta.Topics[topic].Err; err != nil {
-			return nil, fmt.Errorf("look up topic %s: %w", topic, err)
+			return fmt.Errorf("look up topic %s: %w", topic, err)
 		}
 	}
 	committed, err := r.admin.FetchOffsetsForTopics(ctx, r.source.spec.Group, topics...)
 	if err != nil {
-		return nil, fmt.Errorf("look up committed offsets: %w", err)
+		return fmt.Errorf("look up committed offsets: %w", err)
 	}
 	anchors, refused, err := r.anchors(ctx, offsets)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	for topic := range offsets {
+		r.topics.first(topic, meta.Topics[topic].ID)
 	}
 	if err := r.anchor(ctx, anchors); err != nil {
-		return nil, err
+		return err
 	}
 	for topic, partitions := range offsets {
 		for number, offset := range partitions {
@@ -71,7 +98,7 @@ func (r *reader) assigned(ctx context.Context, offsets map[string]map[int32]kgo.
 			r.begin(id, start, refusal)
 		}
 	}
-	return offsets, nil
+	return nil
 }
 
 // anchors resolves the start of partitions without a committed offset. Those

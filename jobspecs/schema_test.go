@@ -102,6 +102,10 @@ func (v *validator) keyword(keyword string, s map[string]any, x any, path string
 		if list, ok := x.([]any); ok && len(list) < int(arg.(float64)) {
 			return fmt.Errorf("%s: too few", path)
 		}
+	case "minProperties":
+		if object != nil && len(object) < int(arg.(float64)) {
+			return fmt.Errorf("%s: too few", path)
+		}
 	case "required":
 		for _, name := range arg.([]any) {
 			if _, ok := object[name.(string)]; object != nil && !ok {
@@ -258,7 +262,8 @@ func TestSchemaAgreesWithTheLoader(t *testing.T) {
 		{"project: kappa-demo", "project: kappa-demo\n  limits: {linger: 1h30m, memory: 1GiB}", true},
 		{"project: kappa-demo", "project: kappa-demo\n  limits: {linger: soon}", false},
 		{"project: kappa-demo", "project: kappa-demo\n  limits: {memory: much}", false},
-		{"topics: [flights]", "topics: []", false},
+		{`brokers: ["kafka:9092"]`, "brokers: []", false},
+		{`{main: {brokers: ["kafka:9092"], topics: [flights], group: g}}`, "{}", false},
 		{"topics: [flights]", "topics: flights", false},
 		{"topics: [flights]", `topics: [""]`, false},
 		{"group: g", "group: 12", true},

@@ -266,3 +266,19 @@ func TestControlCharactersAreQuoted(t *testing.T) {
 		t.Errorf("%q", s)
 	}
 }
+
+func TestSplitPath(t *testing.T) {
+	for in, want := range map[string][]string{
+		"a": {"a"}, "a.b.c": {"a", "b", "c"}, `a\.b.c`: {"a.b", "c"}, `a\\.b`: {`a\`, "b"}, "é.ü": {"é", "ü"},
+	} {
+		got, err := SplitPath(in)
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%q: %v (-want +got):\n%s", in, err, diff)
+		}
+	}
+	for _, in := range []string{"", ".", "a.", ".a", "a..b", `a\b`, `a\`} {
+		if got, err := SplitPath(in); err == nil {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+}

@@ -238,3 +238,29 @@ func plain(s string) bool {
 	}
 	return true
 }
+
+// SplitPath splits a path to a field as specs write it: a.b.c; a dot that
+// belongs to a name is written \., a backslash \\.
+func SplitPath(path string) ([]string, error) {
+	names, name := []string{}, ""
+	for i := 0; i < len(path); i++ {
+		switch c := path[i]; {
+		case c == '\\' && i+1 < len(path) && (path[i+1] == '.' || path[i+1] == '\\'):
+			i++
+			name += path[i : i+1]
+		case c == '\\':
+			return nil, errors.New(`after a backslash only a dot or a backslash may stand`)
+		case c == '.':
+			names, name = append(names, name), ""
+		default:
+			name += path[i : i+1]
+		}
+	}
+	names = append(names, name)
+	for _, n := range names {
+		if n == "" {
+			return nil, errors.New("a name in it is empty")
+		}
+	}
+	return names, nil
+}
