@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -45,6 +44,12 @@ func New(cfg Config) (*Bridge, error) {
 	b := &Bridge{cfg: cfg, spec: spec, plan: p, stats: newStats(), health: newHealth(), pacer: newPacer(spec.Limits)}
 	b.stats.budget = int64(spec.Limits.Memory)
 	b.stats.inFlight = b.inFlight
+	b.stats.ready = func() int64 {
+		if len(b.health.list()) > 0 {
+			return 0
+		}
+		return 1
+	}
 	return b, nil
 }
 
@@ -161,6 +166,7 @@ func (b *Bridge) stream(ctx context.Context) error {
 		polls.Go(func() { r.poll(running) }) // until asked to stop, or a failure
 		loops.Go(func() { r.commitLoop(hard) })
 		loops.Go(func() { r.lagLoop(hard) })
+		loops.Go(func() { r.gapLoop(hard) })
 	}
 	polls.Wait()
 	b.stages.endInput()
@@ -255,44 +261,5 @@ func (r *reader) commitLoop(ctx context.Context) {
 			failing = false
 			r.cfg.Log.Info("offsets are committed again")
 		}
-	}
-}
-
-// lagLoop measures how far the committed offsets are behind what can be read.
-func (r *reader) lagLoop(ctx context.Context) {
-	tick := time.NewTicker(r.cfg.LagEvery)
-	defer tick.Stop()
-	for {
-		r.measureLag(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-func (r *reader) measureLag(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	ends, err := r.admin.ListCommittedOffsets(ctx, r.topics.names()...)
-	if err != nil {
-		return // the metric keeps its last value
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var total int64
-	for id, p := range r.parts {
-		end, ok := ends.Lookup(id.topic, id.partition)
-		if !ok || end.Err != nil {
-			continue
-		}
-		_, committed := p.position()
-		lag := max(0, end.Offset-committed)
-		r.stats.lag.WithLabelValues(r.name, id.topic, strconv.Itoa(int(id.partition))).Set(float64(lag))
-		total += lag
-	}
-	if len(r.parts) > 0 {
-		r.lag.Store(total)
 	}
 }

@@ -75,7 +75,7 @@ func (m *maker) draftBundle(entries [][]byte, earlier, source int64, ordering []
 	d.add(envelope.AttrBridge, m.bridge)
 	d.ordering = ordering
 	m.value = envelope.AppendBundle(m.value[:0], m.avro, entries)
-	d.data = m.value
+	d.data, m.asIs = m.value, false
 }
 
 // closeBundles makes messages of all that is gathered.

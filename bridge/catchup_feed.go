@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -21,6 +22,8 @@ type Feed struct {
 	b    *Bridge
 	hard context.Context
 	turn chan struct{} // held by the one that waits for room
+
+	largest atomic.Int64 // memory of a fetch
 
 	mu        sync.Mutex
 	stretches []*Stretch
@@ -56,6 +59,8 @@ type Stretch struct {
 	p      *partition
 	source string
 	sizer  *fetchSizer
+	room   int64 // of the budget, for the fetch that is under way
+	alone  bool  // nobody else fetches meanwhile
 
 	mu   sync.Mutex
 	next int64 // after what was taken, or found to be without records
@@ -103,24 +108,41 @@ func (f *Feed) Open(cluster, topic string, topicID [16]byte, number int32, from 
 }
 
 // Room waits until the budget has room for a fetch (invariant B4) and returns
-// how many bytes to ask the broker for; release gives the room back, once what
-// was fetched has been taken. The error is that of ctx.
-func (s *Stretch) Room(ctx context.Context) (fetch int32, release func(), err error) {
-	f, n := s.feed, s.sizer.target
+// how many bytes to ask the broker for. Take gives the room back, in exchange
+// for what was fetched; Unused does where nothing was. The error is that of ctx.
+func (s *Stretch) Room(ctx context.Context) (fetch int32, err error) {
+	f := s.feed
 	select { // one after the other, or all would see the same room
 	case f.turn <- struct{}{}:
 	case <-ctx.Done():
-		return 0, nil, ctx.Err()
+		return 0, ctx.Err()
 	}
-	defer func() { <-f.turn }()
+	defer func() {
+		if !s.alone {
+			<-f.turn
+		}
+	}()
 	budget := f.b.stages.budget
+	// A broker sends a whole batch, even if that is more than it was asked for.
+	n := max(s.sizer.target, f.largest.Load())
 	if err := budget.poll(ctx, func() int64 { return n }); err != nil {
-		return 0, nil, err
+		return 0, err
 	}
 	budget.addRecords(n)
+	s.room, s.alone = n, f.largest.Load() == 0 // the first shows what fetches bring
 	s.sizer.mu.Lock()
 	defer s.sizer.mu.Unlock()
-	return s.sizer.applied, func() { budget.release(n, 0) }, nil
+	return s.sizer.applied, nil
+}
+
+// Unused gives back the room for a fetch that brought nothing.
+func (s *Stretch) Unused() {
+	s.feed.b.stages.budget.release(s.room, 0)
+	s.room = 0
+	if s.alone {
+		s.alone = false
+		<-s.feed.turn
+	}
 }
 
 // Observe notes how a batch that was fetched grew when it was decompressed.
@@ -136,6 +158,10 @@ func (s *Stretch) Take(ctx context.Context, records []*kgo.Record, next int64) e
 	units, n, bytes := b.enter(kgo.Fetches{{Topics: []kgo.FetchTopic{{
 		Topic: s.p.id.topic, Partitions: []kgo.FetchPartition{{Partition: s.p.id.partition, Records: records}},
 	}}}}, func(partitionID) *partition { return s.p }, func(_ *partition, err error) { rewritten = err })
+	if took := int64(bytes) + int64(n)*b.sizes.record; took > s.feed.largest.Load() {
+		s.feed.largest.Store(took)
+	}
+	s.Unused()
 	if rewritten != nil {
 		return fmt.Errorf("%w: the log was rewritten", rewritten)
 	}
@@ -192,6 +218,16 @@ func (s *Stretch) Stop(what string) {
 		s.feed.b.stats.stopped.Inc()
 	}
 	s.feed.b.health.problem("stopped "+s.source+" "+s.p.id.topic+fmt.Sprintf("/%d", s.p.id.partition), what)
+}
+
+// Skip goes on at an offset because somebody has accepted that what lies before
+// it is gone (invariant B3).
+func (s *Stretch) Skip(to int64) {
+	s.mu.Lock()
+	lost := max(0, to-s.next)
+	s.next = max(s.next, to)
+	s.mu.Unlock()
+	s.feed.b.stats.lost.WithLabelValues(s.source, s.p.id.topic).Add(float64(lost))
 }
 
 // inFlight is the number of records that were taken and are not done.

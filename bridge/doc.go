@@ -1,17 +1,22 @@
-// Package bridge republishes Kafka topics to Pub/Sub topics, at least once.
+// Package bridge republishes Kafka topics to Pub/Sub topics, or to other Kafka
+// topics, at least once.
 //
 // Flow, one goroutine or more per stage:
 //
-//	reader     polls the consumer group; enters every record into the ledger
+//	reader     polls a cluster's consumer group; enters every record into the
+//	           ledger (source.go, reader.go, rebalance.go, ledger.go)
 //	workers    decode, filter, remap, identify and route a run of records of
-//	           one partition (transform.go, ids.go, split.go, message.go)
-//	lanes      one per topic: gather messages into batches (lane.go)
-//	senders    publish batches, several at once per lane, retry for ever, look
-//	           for the one bad message of a refused batch (publisher.go)
-//	committer  commits what the ledger allows, every second (commit.go)
+//	           one partition, and encode each message where it stays until it
+//	           is acknowledged (worker.go, message.go, wire.go, segment.go and
+//	           the package transform)
+//	lanes      one per topic or ordering key: gather messages into batches
+//	senders    publish batches, several at once per lane (one with ordering),
+//	           retry for ever, look for the one bad message of a refused batch
+//	           (publisher.go, transport*.go)
+//	committer  commits what the ledger allows, every second
 //
 // Everything that decides is free of I/O and tested by itself: ledger.go,
-// transform.go, jsonscan.go, expr.go, ids.go, split.go, message.go, retry.go.
+// ids.go, split.go, message.go, wire.go, retry.go.
 //
 // Invariants, marked where they are enforced:
 //
@@ -23,7 +28,7 @@
 //	B4  one byte budget bounds fetched, in-flight and retrying records
 //	B5  a partition that was taken away commits nothing more
 //	B6  retries never end by themselves; only data that Pub/Sub can never take
-//	    goes to the dead-letter topic
+//	    goes to the dead letters
 //
 // # Ids
 //
@@ -41,6 +46,7 @@
 //     number as it was written, true, false, and nothing for null or a field
 //     that is not there;
 //   - without key fields, the record's key;
+//   - a tombstone has no fields: the record's key, as without key fields;
 //   - and where the record has no key either, the event id.
 //
 // So xxhash64("ATL") = 0xb2e6fa49f520b9e6, and of 6 topics it goes to number 4; "MSY" to

@@ -18,6 +18,8 @@ type event struct {
 
 	lane  int    // number of the lane
 	entry []byte // the message as an entry of a publish request
+	data  []byte // that stands apart, after cut bytes of entry; nil if it stands in it
+	cut   int
 	held  *segment
 	at    int // of entry in held
 
@@ -48,6 +50,9 @@ type parts struct {
 	of   *parts // a dead letter of one of several events: theirs
 }
 
+// size is the size of the message in a publish request, in bytes.
+func (e *event) size() int { return len(e.entry) + len(e.data) }
+
 // events calls f with every event of a message.
 func (e *event) events(f func(*event)) {
 	if e.bundle == nil {
@@ -57,6 +62,14 @@ func (e *event) events(f func(*event)) {
 	for _, m := range e.bundle {
 		f(m)
 	}
+}
+
+// first is the first event of a message.
+func (e *event) first() *event {
+	if len(e.bundle) > 0 {
+		return e.bundle[0]
+	}
+	return e
 }
 
 // fenced reports whether the partitions of a message are all no longer ours.

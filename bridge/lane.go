@@ -52,7 +52,7 @@ func (l *lane) add(events []*event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range events {
-		if len(l.open) > 0 && l.bytes+len(e.entry) > l.maxBytes {
+		if len(l.open) > 0 && l.bytes+e.size() > l.maxBytes {
 			l.seal()
 		}
 		if len(l.open) == 0 {
@@ -62,7 +62,7 @@ func (l *lane) add(events []*event) {
 			}
 		}
 		l.open = append(l.open, e)
-		l.bytes += len(e.entry)
+		l.bytes += e.size()
 		if len(l.open) >= l.maxCount || l.bytes >= l.maxBytes {
 			l.seal()
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // partitionID names a partition.
@@ -131,11 +132,13 @@ type assignment struct {
 
 	done      mark // after the last record of the done prefix
 	hasDone   bool
+	latest    int64 // timestamp of the record before done
 	committed int64
 }
 
 type entry struct {
 	offset      int64
+	milli       int64 // the record's own timestamp, since the epoch
 	leaderEpoch int32
 	done        bool
 }
@@ -146,21 +149,20 @@ type entry struct {
 // not grow is an error: the log was rewritten under us.
 //
 // invariant B1: what is entered is what was fetched, never a range of offsets.
-func (a *assignment) fetched(n int, record func(i int) (offset int64, leaderEpoch int32)) (ticket, error) {
+func (a *assignment) fetched(n int, record func(i int) entry) (ticket, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	first := ticket{to: a, seq: a.tail}
 	due := a.next
 	for i := range n { // all or none is entered
-		offset, _ := record(i)
+		offset := record(i).offset
 		if offset < due {
 			return first, fmt.Errorf("record at offset %d was fetched where %d or later was due", offset, due)
 		}
 		due = offset + 1
 	}
 	for i := range n {
-		offset, leaderEpoch := record(i)
-		a.push(entry{offset: offset, leaderEpoch: leaderEpoch})
+		a.push(record(i))
 	}
 	a.next = due
 	return first, nil
@@ -204,7 +206,7 @@ func (a *assignment) trim() {
 		if !e.done {
 			return // invariant B1: nothing beyond a record that is not done
 		}
-		a.done, a.hasDone = mark{e.offset + 1, e.leaderEpoch}, true
+		a.done, a.hasDone, a.latest = mark{e.offset + 1, e.leaderEpoch}, true, e.milli
 		a.head++
 	}
 	if len(a.entries) > 4096 {
@@ -235,6 +237,24 @@ func (a *assignment) position() (next, committed int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.next, a.committed
+}
+
+// behind returns the age of the oldest record that is not done; where none is
+// outstanding, but lag records are still to be read, that of the newest one
+// that is done.
+func (a *assignment) behind(now time.Time, lag int64) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case lag == 0:
+		return 0
+	case a.head < a.tail && len(a.entries) > 0:
+		return max(0, now.Sub(time.UnixMilli(a.entries[a.head&uint64(len(a.entries)-1)].milli)))
+	case a.hasDone:
+		return max(0, now.Sub(time.UnixMilli(a.latest)))
+	default:
+		return 0
+	}
 }
 
 func (a *assignment) outstanding() int {

@@ -72,7 +72,7 @@ func TestLedgerModel(t *testing.T) {
 					next = offsets[i] + 1
 				}
 				epoch := rapid.Int32Range(0, 3).Draw(t, "epoch")
-				first, err := l.current(id).fetched(len(offsets), func(i int) (int64, int32) { return offsets[i], epoch })
+				first, err := l.current(id).fetched(len(offsets), func(i int) entry { return entry{offset: offsets[i], leaderEpoch: epoch} })
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -87,7 +87,7 @@ func TestLedgerModel(t *testing.T) {
 				if m == nil || len(m.offsets) == 0 {
 					return
 				}
-				if _, err := l.current(id).fetched(1, func(int) (int64, int32) { return m.offsets[len(m.offsets)-1], 0 }); err == nil {
+				if _, err := l.current(id).fetched(1, func(int) entry { return entry{offset: m.offsets[len(m.offsets)-1]} }); err == nil {
 					t.Fatal("an offset that was fetched before was taken")
 				}
 			},
@@ -158,7 +158,7 @@ func TestLedgerModel(t *testing.T) {
 // fetch enters offsets, leader epoch 7, and returns their numbers.
 func fetch(t testing.TB, a *assignment, offsets ...int64) []uint64 {
 	t.Helper()
-	first, err := a.fetched(len(offsets), func(i int) (int64, int32) { return offsets[i], 7 })
+	first, err := a.fetched(len(offsets), func(i int) entry { return entry{offset: offsets[i], leaderEpoch: 7} })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func BenchmarkLedger(b *testing.B) {
 	tickets := make([]uint64, run)
 	b.ReportAllocs()
 	for i := 0; i < b.N; i += run {
-		first, err := a.fetched(run, func(i int) (int64, int32) { return offset + int64(i), 0 })
+		first, err := a.fetched(run, func(i int) entry { return entry{offset: offset + int64(i)} })
 		if err != nil {
 			b.Fatal(err)
 		}

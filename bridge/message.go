@@ -44,6 +44,7 @@ type maker struct {
 	*plan
 	machine *transform.Machine // nil where records pass unread
 	decoded bool               // the record has fields: it is no tombstone
+	asIs    bool               // the draft's data is the record's own value
 	draft   draft
 	scratch []byte
 	value   []byte // encoded data
@@ -92,7 +93,7 @@ func (m *maker) field(i int, p *transform.Path) (transform.Value, bool) {
 
 // data returns the encoded value of event i.
 func (m *maker) data(i int, r *kgo.Record) ([]byte, error) {
-	if !m.decoded || !m.program.Rewrites() && !m.exploded {
+	if m.asIs = !m.decoded || !m.program.Rewrites() && !m.exploded; m.asIs {
 		return r.Value, nil
 	}
 	var err error

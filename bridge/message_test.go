@@ -50,7 +50,7 @@ func build(t testing.TB, r *kgo.Record, edit func(*jobspecs.BridgeSpec)) (built,
 		return built{}, true, err
 	}
 	b := built{lane: e.lane}
-	b.read(e.entry)
+	b.read(e)
 	return b, true, nil
 }
 
@@ -288,6 +288,7 @@ func TestRequestOnTheWire(t *testing.T) {
 				m.OrderingKey = "b0001"
 				d.ordering = []byte(m.OrderingKey)
 			}
+			w.asIs = rapid.Bool().Draw(t, "as it is")
 			e := &event{}
 			if err := w.encode(context.Background(), e); err != nil {
 				t.Fatal(err)
@@ -295,9 +296,9 @@ func TestRequestOnTheWire(t *testing.T) {
 			if rapid.Bool().Draw(t, "in this batch") || len(batch) == 0 {
 				want.Messages = append(want.Messages, m)
 				batch = append(batch, e)
-				size += len(e.entry)
+				size += e.size()
 				var read wireMessage
-				read.read(e.entry)
+				read.read(e)
 				if !bytes.Equal(read.data, data) || len(read.attrs) != len(m.Attributes) || string(read.ordering) != m.OrderingKey {
 					t.Fatal("a message does not read back")
 				}

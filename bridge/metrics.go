@@ -20,13 +20,18 @@ type stats struct {
 	inFlight             func() int64                 // read and not done
 	held                 atomic.Pointer[func() int64] // bytes charged; nil until the stages exist
 	budget               int64
+	ready                func() int64 // 1 or 0
 
 	requests    *prometheus.CounterVec // by code
 	retries     *prometheus.CounterVec // by class and code
 	deadLetters *prometheus.CounterVec // by reason
 	commits     *prometheus.CounterVec // by result
 	lag         *prometheus.GaugeVec   // by topic and partition
+	lost        *prometheus.CounterVec // by source and topic
+	lagSeconds  *prometheus.GaugeVec   // by topic and partition
 	stopped     prometheus.Gauge
+	stalled     prometheus.Gauge
+	ageSeconds  prometheus.Histogram
 	ackSeconds  prometheus.Histogram
 
 	requestSeconds prometheus.Histogram
@@ -35,7 +40,7 @@ type stats struct {
 }
 
 func newStats() *stats {
-	s := &stats{registry: prometheus.NewRegistry(), inFlight: func() int64 { return 0 }}
+	s := &stats{registry: prometheus.NewRegistry(), inFlight: func() int64 { return 0 }, ready: func() int64 { return 0 }}
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: "kappa", Subsystem: "bridge", Name: name, Help: help}
 	}
@@ -52,7 +57,15 @@ func newStats() *stats {
 	s.retries = counter("retries_total", "Publish requests that failed and are tried again, by class (transient, blocked) and gRPC code.", "class", "code")
 	s.deadLetters = counter("dead_letters_total", "Records that can never be published, by reason.", "reason")
 	s.commits = counter("commits_total", "Offset commits by result (ok, failed).", "result")
+	s.lost = counter("lost_offsets_total", "Offsets that were passed over because an operator accepted that they are gone.", "source", "topic")
 	s.lag = prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("lag_records", "Records of a partition that are not committed yet; offsets, so gaps count.")), []string{"source", "topic", "partition"})
+	s.lagSeconds = prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("lag_seconds", "Age of the oldest record of a partition that is not committed yet, by its own timestamp; 0 where all are. Of records that are not read yet it is not known: then the age of the newest one that is done.")), []string{"source", "topic", "partition"})
+	s.stalled = prometheus.NewGauge(prometheus.GaugeOpts(opts("stalled_partitions", "Partitions that have made no progress for limits.stall though nothing is known to be wrong; /livez fails.")))
+	s.ageSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Namespace: "kappa", Subsystem: "bridge", Name: "record_age_seconds",
+		Help:    "Time from the timestamp of a publish request's first record to the acknowledgement of the request.",
+		Buckets: prometheus.ExponentialBuckets(0.005, 2, 24),
+	})
 	s.stopped = prometheus.NewGauge(prometheus.GaugeOpts(opts("stopped_partitions", "Partitions that were stopped because offsets are gone.")))
 	s.ackSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Namespace: "kappa", Subsystem: "bridge", Name: "ack_seconds",
@@ -67,7 +80,7 @@ func newStats() *stats {
 	s.registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		s.requests, s.retries, s.deadLetters, s.commits, s.lag, s.stopped, s.ackSeconds, s.requestSeconds,
+		s.requests, s.retries, s.deadLetters, s.commits, s.lag, s.lagSeconds, s.lost, s.stopped, s.stalled, s.ageSeconds, s.ackSeconds, s.requestSeconds,
 		total("records_total", "Records read from Kafka.", &s.records),
 		total("record_bytes_total", "Bytes of the keys, values and headers of records read.", &s.recordBytes),
 		total("messages_published_total", "Messages that Pub/Sub acknowledged, without dead letters.", &s.published),
@@ -76,6 +89,7 @@ func newStats() *stats {
 		total("dead_letter_messages_total", "Messages that Pub/Sub acknowledged on the dead-letter topic.", &s.deadLettersPublished),
 		gauge("in_flight_records", "Records read and not yet acknowledged, dead-lettered or filtered.", func() int64 { return s.inFlight() }),
 		gauge("memory_used_bytes", "Bytes charged to the byte budget.", s.memory),
+		gauge("ready", "1 while /readyz answers ok, else 0.", func() int64 { return s.ready() }),
 		gauge("memory_budget_bytes", "The byte budget, limits.memory.", func() int64 { return s.budget }),
 	)
 	return s

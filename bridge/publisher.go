@@ -175,9 +175,12 @@ func (p *sender) attempt(ctx context.Context, batch []*event) error {
 func (p *sender) acknowledge(batch []*event) {
 	now := time.Now()
 	p.stats.ackSeconds.Observe(now.Sub(batch[0].chunk.polled).Seconds())
+	if r := batch[0].first().record; r != nil {
+		p.stats.ageSeconds.Observe(now.Sub(r.Timestamp).Seconds())
+	}
 	var bytes int64
 	for _, e := range batch {
-		bytes += int64(len(e.entry))
+		bytes += int64(e.size())
 	}
 	if p.lane == p.dead {
 		p.stats.deadLettersPublished.Add(int64(len(batch)))
@@ -253,7 +256,7 @@ func (f *finisher) message(e *event) {
 		f.held = e.held
 	}
 	f.uses++
-	e.held, e.entry = nil, nil
+	e.held, e.entry, e.data = nil, nil, nil
 }
 
 func (f *finisher) event(e *event) {

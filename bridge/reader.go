@@ -23,13 +23,8 @@ type partition struct {
 	trouble string      // part of health.problem for errors in reading it
 	stopped atomic.Bool // invariant B3: nothing of it is published any more
 	gap     atomic.Pointer[gap]
-}
 
-// gap is why a partition is stopped, and where it could go on.
-type gap struct {
-	What string // is gone, for people
-	From int64  // the first offset that is gone, or that was due
-	To   int64  // where reading could go on; -1: not known
+	progress progress // known to lagLoop alone
 }
 
 // reader is the member of the consumer group: it polls, enters what it polled
@@ -151,8 +146,9 @@ func (b *Bridge) enter(fetches kgo.Fetches, find func(partitionID) *partition, r
 		if p == nil || p.stopped.Load() || len(fp.Records) == 0 {
 			return
 		}
-		first, err := p.fetched(len(fp.Records), func(i int) (int64, int32) {
-			return fp.Records[i].Offset, fp.Records[i].LeaderEpoch
+		first, err := p.fetched(len(fp.Records), func(i int) entry {
+			r := fp.Records[i]
+			return entry{offset: r.Offset, leaderEpoch: r.LeaderEpoch, milli: r.Timestamp.UnixMilli()}
 		})
 		if err != nil {
 			rewritten(p, err)
@@ -182,7 +178,7 @@ func (b *Bridge) enter(fetches kgo.Fetches, find func(partitionID) *partition, r
 // rewritten stops a partition whose log was rewritten.
 func (r *reader) rewritten(p *partition, err error) {
 	next, _ := p.position()
-	r.stop(p, gap{What: err.Error() + ": the log was rewritten", From: next, To: -1}) // invariant B3
+	r.stop(p, gap{What: err.Error() + ": the log was rewritten", Kind: GapOther, From: next, To: -1}) // invariant B3
 }
 
 func recordBytes(rec *kgo.Record) int {
@@ -211,21 +207,27 @@ func (r *reader) failures(fetches kgo.Fetches) bool {
 		switch {
 		case errors.Is(fe.Err, kerr.OffsetOutOfRange):
 			p.stopped.Store(true) // before the look-up: nothing more may pass
-			if g, ok := r.whatIsGone(r.hard, p); ok {
+			g, ok := r.whatIsGone(r.hard, p)
+			if ok && g.Kind == gapNone { // an answer from before, or of a follower that is behind
+				p.stopped.Store(false)
+				r.health.problem(r.fetchPart(id), g.What+"; retrying")
+				break
+			}
+			if ok {
 				r.stop(p, g)
 				break
 			}
 			next, _ := p.position()
-			r.stop(p, gap{From: next, To: -1, What: fmt.Sprintf("offset %d is out of range; what is gone is being looked up", next)})
+			r.stop(p, gap{From: next, To: -1, Kind: gapUnknown, What: fmt.Sprintf("offset %d is out of range; what is gone is being looked up", next)})
 			go r.findOut(p)
 		case errors.As(fe.Err, &loss):
-			r.stop(p, gap{From: loss.ResetTo, To: loss.ResetTo, What: fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back by an unclean leader election",
+			r.stop(p, gap{Kind: GapCutBack, From: loss.ResetTo, To: loss.ResetTo, What: fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back by an unclean leader election",
 				loss.ResetTo, loss.ConsumedTo-1, loss.ConsumedTo-loss.ResetTo)})
 		case errors.Is(fe.Err, kerr.UnknownTopicID):
 			next, _ := p.position()
-			r.stop(p, gap{From: next, To: -1, What: fmt.Sprintf("the topic was deleted or created again: everything from offset %d on of the old topic is gone", next)})
+			r.stop(p, gap{Kind: GapRecreated, From: next, To: -1, What: fmt.Sprintf("the topic was deleted or created again: everything from offset %d on of the old topic is gone", next)})
 		case errors.As(fe.Err, &large):
-			r.stop(p, gap{From: large.Offset, To: -1, What: fmt.Sprintf("the batch at offset %d decompresses to more than half of limits.memory: raise it", large.Offset)})
+			r.stop(p, gap{Kind: GapOther, From: large.Offset, To: -1, What: fmt.Sprintf("the batch at offset %d decompresses to more than half of limits.memory: raise it", large.Offset)})
 		default:
 			if r.health.problem(r.fetchPart(id), fmt.Sprintf("%s/%d cannot be read: %v", id.topic, id.partition, fe.Err)) {
 				r.cfg.Log.Warn("a partition cannot be read; retrying", "topic", id.topic, "partition", id.partition, "error", fe.Err)
@@ -271,6 +273,7 @@ func (r *reader) stop(p *partition, g gap) {
 
 // tell says why a partition is stopped.
 func (r *reader) tell(p *partition, g gap) {
+	g.Due, _ = p.position()
 	p.gap.Store(&g)
 	mend := r.acceptCommand(p.id)
 	r.health.problem(r.stopPart(p.id), fmt.Sprintf("%s/%d is stopped: %s; to accept this: %s", p.id.topic, p.id.partition, g.What, mend))
@@ -317,11 +320,11 @@ func (r *reader) findOut(p *partition) {
 func outOfRange(next, start, end int64) gap {
 	switch {
 	case next < start:
-		return gap{From: next, To: start, What: fmt.Sprintf("offsets %d to %d (%d) are gone before they were read: retention or a deletion removed them", next, start-1, start-next)}
+		return gap{Kind: GapTruncated, From: next, To: start, What: fmt.Sprintf("offsets %d to %d (%d) are gone before they were read: retention or a deletion removed them", next, start-1, start-next)}
 	case next > end:
-		return gap{From: end, To: end, What: fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back or begun again", end, next-1, next-end)}
+		return gap{Kind: GapCutBack, From: end, To: end, What: fmt.Sprintf("offsets %d to %d (%d), which had been read, are gone: the log was cut back or begun again", end, next-1, next-end)}
 	default:
-		return gap{From: next, To: next, What: fmt.Sprintf("offset %d was out of range of the log, which now goes from %d to %d", next, start, end-1)}
+		return gap{Kind: gapNone, From: next, To: next, What: fmt.Sprintf("offset %d was out of range of the log, which now goes from %d to %d", next, start, end-1)}
 	}
 }
 

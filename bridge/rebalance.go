@@ -72,15 +72,35 @@ func (r *reader) assign(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	if err != nil {
 		return fmt.Errorf("look up committed offsets: %w", err)
 	}
+	accepted, err := acceptances(ctx, r.admin, r.source.spec.Group, topics...)
+	if err != nil {
+		return err
+	}
 	anchors, refused, err := r.anchors(ctx, offsets)
 	if err != nil {
 		return err
 	}
-	for topic := range offsets {
-		r.topics.first(topic, meta.Topics[topic].ID)
+	passed := make(map[partitionID]*gap)
+	for topic, partitions := range offsets {
+		now := meta.Topics[topic].ID
+		r.topics.first(topic, now)
+		for number := range partitions {
+			id := partitionID{topic, number}
+			c, _ := committed.Lookup(topic, number)
+			refusal := r.refusal(id, now, c)
+			if refusal != nil && accepted[id] != nil && accepted[id].fits(*refusal, now) {
+				passed[id], anchors[id] = refusal, mark{accepted[id].To, -1}
+				r.topics.renew(id, now)
+			} else if refusal != nil {
+				refused[id] = refusal
+			}
+		}
 	}
-	if err := r.anchor(ctx, anchors); err != nil {
+	if err := r.anchor(ctx, anchors, meta.Topics); err != nil {
 		return err
+	}
+	for id, g := range passed {
+		r.passedOver(ctx, id, *g, accepted[id])
 	}
 	for topic, partitions := range offsets {
 		for number, offset := range partitions {
@@ -90,12 +110,7 @@ func (r *reader) assign(ctx context.Context, offsets map[string]map[int32]kgo.Of
 				start = m.offset
 				partitions[number] = kgo.NewOffset().At(start)
 			}
-			c, _ := committed.Lookup(topic, number)
-			refusal := r.refusal(id, meta.Topics[topic].ID, c)
-			if why := refused[id]; why != nil {
-				refusal = why
-			}
-			r.begin(id, start, refusal)
+			r.begin(id, start, refused[id])
 		}
 	}
 	return nil
@@ -122,7 +137,7 @@ func (r *reader) anchors(ctx context.Context, offsets map[string]map[int32]kgo.O
 		if len(wanted) > 0 {
 			starts, err := kafka.Starts(ctx, r.admin, begin, wanted)
 			for _, out := range startErrors(err) {
-				refused[partitionID{out.Topic, out.Partition}] = &gap{From: out.Offset, To: -1, What: out.Error()}
+				refused[partitionID{out.Topic, out.Partition}] = &gap{Kind: GapOther, From: out.Offset, To: -1, What: out.Error()}
 			}
 			if starts == nil && err != nil {
 				return nil, nil, fmt.Errorf("look up where to start: %w", err)
@@ -159,7 +174,7 @@ func startErrors(err error) []*kafka.StartError {
 // anchor commits marks for partitions that are not ours in the client's eyes
 // yet: by a request of its own, because the client takes commits only for what
 // it is reading.
-func (r *reader) anchor(ctx context.Context, marks map[partitionID]mark) error {
+func (r *reader) anchor(ctx context.Context, marks map[partitionID]mark, topics kadm.TopicDetails) error {
 	if len(marks) == 0 {
 		return nil
 	}
@@ -178,7 +193,7 @@ func (r *reader) anchor(ctx context.Context, marks map[partitionID]mark) error {
 		if i < 0 {
 			i = len(req.Topics)
 			t := kmsg.NewOffsetCommitRequestTopic()
-			t.Topic, t.TopicID = id.topic, r.topics.get(id.topic)
+			t.Topic, t.TopicID = id.topic, topics[id.topic].ID
 			req.Topics = append(req.Topics, t)
 		}
 		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p)
@@ -201,9 +216,10 @@ func (r *reader) anchor(ctx context.Context, marks map[partitionID]mark) error {
 // mark notes in a commit which topics its offsets belong to.
 func (r *reader) mark(req *kmsg.OffsetCommitRequest) error {
 	for i := range req.Topics {
-		of := topicIDMark + r.topics.get(req.Topics[i].Topic).String()
-		for j := range req.Topics[i].Partitions {
-			req.Topics[i].Partitions[j].Metadata = &of
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			of := topicIDMark + r.topics.of(partitionID{t.Topic, t.Partitions[j].Partition}).String()
+			t.Partitions[j].Metadata = &of
 		}
 	}
 	return nil
@@ -223,14 +239,14 @@ func commitError(resp *kmsg.OffsetCommitResponse) error {
 // refusal says why a partition cannot be read, nil if it can.
 func (r *reader) refusal(id partitionID, now kadm.TopicID, committed kadm.OffsetResponse) *gap {
 	if of, ok := strings.CutPrefix(committed.Metadata, topicIDMark); ok && of != now.String() {
-		return &gap{From: committed.At, To: -1, What: fmt.Sprintf("the topic was created again (its id was %s, now it is %s): everything from offset %d on of the old topic is gone, and the offset says nothing about the new one", of, now, committed.At)}
+		return &gap{Kind: GapRecreated, Due: committed.At, From: committed.At, To: -1, What: fmt.Sprintf("the topic was created again (its id was %s, now it is %s): everything from offset %d on of the old topic is gone, and the offset says nothing about the new one", of, now, committed.At)}
 	}
-	if was := r.topics.first(id.topic, now); was != now {
-		return &gap{From: committed.At, To: -1, What: fmt.Sprintf("the topic was created again while the bridge ran (its id was %s, now it is %s)", was, now)}
+	if was := r.topics.of(id); was != now {
+		return &gap{Kind: GapRecreated, Due: committed.At, From: committed.At, To: -1, What: fmt.Sprintf("the topic was created again while the bridge ran (its id was %s, now it is %s)", was, now)}
 	}
 	if r.Bridge.spec.IDs.From == idsFromPosition {
 		if err := checkIDPartition(id.partition); err != nil {
-			return &gap{From: committed.At, To: -1, What: err.Error()}
+			return &gap{Kind: GapOther, Due: committed.At, From: committed.At, To: -1, What: err.Error()}
 		}
 	}
 	return nil
@@ -243,18 +259,19 @@ func (r *reader) begin(id partitionID, start int64, refusal *gap) {
 		trouble:    r.fetchPart(id),
 		origin: origin{
 			prefix:    fmt.Sprintf("%s/%s/%d/", r.source.id, id.topic, id.partition),
-			hash:      topicHash(r.source.id, r.topics.get(id.topic)),
+			hash:      topicHash(r.source.id, r.topics.of(id)),
 			partition: id.partition,
 		},
 	}
 	p.stopped.Store(refusal != nil)
-	r.client.ResumeFetchPartitions(map[string][]int32{id.topic: {id.partition}}) // it may have been stopped when we had it before
 	r.mu.Lock()
 	r.parts[id] = p
 	r.mu.Unlock()
 	if refusal != nil {
 		r.stop(p, *refusal) // invariant B3
+		return
 	}
+	r.client.ResumeFetchPartitions(map[string][]int32{id.topic: {id.partition}}) // it may have been stopped when we had it before
 }
 
 // revoked is called when partitions are given away in order: what is in flight
@@ -300,9 +317,14 @@ func (r *reader) end(gone []*partition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range gone {
+		if p = r.parts[p.id]; p == nil { // another since, where a gap was accepted meanwhile
+			continue
+		}
 		r.ledger.revoke(p.id)
 		delete(r.parts, p.id)
 		r.stats.lag.DeleteLabelValues(r.name, p.id.topic, fmt.Sprint(p.id.partition))
+		r.stats.lagSeconds.DeleteLabelValues(r.name, p.id.topic, fmt.Sprint(p.id.partition))
+		r.unstall(p)
 		r.health.solved(r.fetchPart(p.id))
 		if p.stopped.Load() {
 			r.health.solved(r.stopPart(p.id))

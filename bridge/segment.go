@@ -65,11 +65,11 @@ func (p *segments) get(ctx context.Context, n int) (*segment, error) {
 func (p *segments) forced(d *draft, e *event) {
 	inner := d.inner()
 	s := &segment{pool: p}
-	s.all = d.appendTo(make([]byte, 0, fieldSize(inner)), inner)
+	s.all, _ = d.appendTo(make([]byte, 0, fieldSize(inner)), inner, false)
 	s.kept.Store(true)
 	s.left.Store(1)
 	p.budget.addMessage(int64(cap(s.all)))
-	e.entry, e.held, e.at = s.all, s, 0
+	e.entry, e.held, e.at, e.data, e.cut = s.all, s, 0, nil, 0
 }
 
 func (p *segments) make(size int) *segment {

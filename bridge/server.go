@@ -27,22 +27,24 @@ func listen(ctx context.Context, addr string, s *stats, h *health) (*server, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		problems := h.list()
-		if len(problems) > 0 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-		} else {
-			fmt.Fprintln(w, "ok")
-		}
-		for _, p := range problems {
-			fmt.Fprintln(w, p)
-		}
-	})
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { report(w, h.stuck()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { report(w, h.list()) })
 	srv := &server{listener: l, done: make(chan error, 1)}
 	srv.http = http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { srv.done <- srv.http.Serve(l) }()
 	return srv, nil
+}
+
+// report answers ok, or with what is wrong, a line each.
+func report(w http.ResponseWriter, wrong []string) {
+	if len(wrong) > 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	} else {
+		fmt.Fprintln(w, "ok")
+	}
+	for _, what := range wrong {
+		fmt.Fprintln(w, what)
+	}
 }
 
 func (s *server) addr() string { return s.listener.Addr().String() }

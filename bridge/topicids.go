@@ -11,8 +11,30 @@ import (
 // topicIDs are the ids of the topics that are read, as they were when each was
 // seen first.
 type topicIDs struct {
-	mu  sync.Mutex
-	ids map[string]kadm.TopicID
+	mu      sync.Mutex
+	ids     map[string]kadm.TopicID
+	renewed map[partitionID]kadm.TopicID // of a topic that was created again, where that was accepted
+}
+
+// of returns the id of the topic that the offsets of a partition belong to.
+func (t *topicIDs) of(id partitionID) kadm.TopicID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now, ok := t.renewed[id]; ok {
+		return now
+	}
+	return t.ids[id.topic]
+}
+
+// renew notes that a partition is read on as one of the topic that now has the
+// name.
+func (t *topicIDs) renew(id partitionID, now kadm.TopicID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.renewed == nil {
+		t.renewed = make(map[partitionID]kadm.TopicID)
+	}
+	t.renewed[id] = now
 }
 
 func (t *topicIDs) set(topic string, id kadm.TopicID) {

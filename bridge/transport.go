@@ -48,18 +48,22 @@ func requestParams(topic string) string { return "topic=" + url.QueryEscape(topi
 // request makes the request of a batch: the topic, then the entries, those that
 // stand side by side as one piece.
 func request(l *lane, events []*event) mem.BufferSlice {
-	req := mem.BufferSlice{mem.SliceBuffer(l.head)}
+	req := make(mem.BufferSlice, 1, 1+2*len(events))
+	req[0] = mem.SliceBuffer(l.head)
 	var held *segment
 	var from, to int
 	for _, e := range events {
-		if e.held == held && e.at == to {
-			to += len(e.entry)
-			continue
+		if e.held != held || e.at != to {
+			if held != nil {
+				req = append(req, mem.SliceBuffer(held.all[from:to]))
+			}
+			held, from, to = e.held, e.at, e.at
 		}
-		if held != nil {
-			req = append(req, mem.SliceBuffer(held.all[from:to]))
+		if e.cut > 0 {
+			req = append(req, mem.SliceBuffer(held.all[from:e.at+e.cut]), mem.SliceBuffer(e.data))
+			from = e.at + e.cut
 		}
-		held, from, to = e.held, e.at, e.at+len(e.entry)
+		to = e.at + len(e.entry)
 	}
 	return append(req, mem.SliceBuffer(held.all[from:to]))
 }

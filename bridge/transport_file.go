@@ -84,7 +84,7 @@ func (t *fileTransport) publish(_ context.Context, _ *lane, events []*event) err
 // fileLetter is a dead letter as a line of a file has it.
 func fileLetter(e *event) envelope.DeadLetter {
 	var m wireMessage
-	m.read(e.entry)
+	m.read(e)
 	d := envelope.DeadLetter{
 		Position: string(m.attr(envelope.AttrPosition)),
 		ID:       string(m.attr(envelope.AttrID)),

@@ -71,7 +71,9 @@ func (t *kafkaTransport) publish(ctx context.Context, l *lane, events []*event) 
 // segment: a request that was given up may still be under way.
 func (t *kafkaTransport) record(topic string, e *event) *kgo.Record {
 	var m wireMessage
-	m.read(slices.Clone(e.entry))
+	c := *e
+	c.entry = slices.Clone(e.entry)
+	m.read(&c)
 	r := &kgo.Record{Topic: topic, Key: e.record.Key, Value: m.data, Timestamp: e.record.Timestamp}
 	if r.Value == nil && e.record.Value != nil {
 		r.Value = []byte{}

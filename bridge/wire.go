@@ -9,6 +9,8 @@ import (
 // (google/pubsub/v1/pubsub.proto): field 2 of PublishRequest, a PubsubMessage.
 // Requests are built of such entries without touching them again, whichever
 // way a batch is split; the other destinations read them back with wireMessage.
+// A long value that passes as it is stays where it was fetched: its bytes are
+// copied for the first time into the connection.
 const (
 	tagTopic       = 1<<3 | 2 // PublishRequest.topic
 	tagMessage     = 2<<3 | 2 // PublishRequest.messages
@@ -71,11 +73,19 @@ func (d *draft) inner() int {
 	return n
 }
 
-// appendTo appends the entry of a request that d is; inner is d.inner().
-func (d *draft) appendTo(dst []byte, inner int) []byte {
+// appendTo appends the entry of a request that d is; inner is d.inner(). With
+// apart the data is left out: it belongs where the returned number of bytes of
+// the entry ends, else that is 0.
+func (d *draft) appendTo(dst []byte, inner int, apart bool) (_ []byte, cut int) {
+	from := len(dst)
 	dst = appendHead(dst, tagMessage, inner)
 	if len(d.data) > 0 {
-		dst = append(appendHead(dst, tagData, len(d.data)), d.data...)
+		dst = appendHead(dst, tagData, len(d.data))
+		if apart {
+			cut = len(dst) - from
+		} else {
+			dst = append(dst, d.data...)
+		}
 	}
 	for i := range d.spans {
 		s := &d.spans[i]
@@ -87,7 +97,7 @@ func (d *draft) appendTo(dst []byte, inner int) []byte {
 	if len(d.ordering) > 0 {
 		dst = append(appendHead(dst, tagOrderingKey, len(d.ordering)), d.ordering...)
 	}
-	return dst
+	return dst, cut
 }
 
 // appendHead appends the tag and the length of a field.
@@ -121,10 +131,15 @@ type wireMessage struct {
 
 type wireAttribute struct{ name, value []byte }
 
-// read reads an entry that draft.appendTo has written.
-func (m *wireMessage) read(entry []byte) {
+// read reads the message of an event.
+func (m *wireMessage) read(e *event) {
 	m.data, m.attrs, m.ordering = nil, m.attrs[:0], nil
-	_, body, _ := nextField(entry)
+	body := e.entry[e.cut:]
+	if e.cut > 0 {
+		m.data = e.data
+	} else {
+		_, body, _ = nextField(e.entry)
+	}
 	for len(body) > 0 {
 		tag, value, rest := nextField(body)
 		switch tag {

@@ -167,7 +167,7 @@ func (f *archiveFn) ProcessElement(ctx context.Context, file string, emit func(b
 		}
 	}
 	err = readArchive(r, func(a *archived) {
-		batch.List = append(batch.List, newMessage(a.MessageID, a.Data, a.Attributes, a.PublishTime.UnixMicro(), unknownTime))
+		batch.List = append(batch.List, newMessages(a.MessageID, a.Data, a.Attributes, a.PublishTime.UnixMicro(), unknownTime)...)
 		if len(batch.List) >= pullMessages {
 			flush()
 		}

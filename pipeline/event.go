@@ -46,6 +46,30 @@ func newMessage(id string, data []byte, attributes map[string]string, publish, w
 	}
 }
 
+// newMessages returns the messages of the events that a Pub/Sub message
+// carries: itself, or one for each event of a bundle, all under the id of the
+// message. Events are told apart by their own ids, and deduplicated by them, so
+// this comes before everything else. A bundle that cannot be read is one
+// message without an event id: it is kept in the raw table and reported.
+func newMessages(id string, data []byte, attributes map[string]string, publish, watermark int64) []*Message {
+	how, bundled := attributes[envelope.AttrBundle]
+	if !bundled {
+		return []*Message{newMessage(id, data, attributes, publish, watermark)}
+	}
+	events, err := envelope.Unbundle(how, data)
+	if err != nil {
+		return []*Message{newMessage(id, data, attributes, publish, watermark)}
+	}
+	list := make([]*Message, len(events))
+	for i, e := range events {
+		list[i] = &Message{
+			ID: id, Data: e.Data, Publish: publish, Watermark: watermark,
+			EventID: e.ID, Position: e.Position, Time: e.EventTime * 1000, Source: e.SourceTime * 1000,
+		}
+	}
+	return list
+}
+
 func parseTime(s string) int64 {
 	t, err := envelope.ParseTime(s)
 	if err != nil {

@@ -191,8 +191,8 @@ func (s *source) enqueue(ms []*pubsubpb.ReceivedMessage) {
 	s.queue = append(s.queue, ms...)
 }
 
-// take hands out up to n messages and the watermark after them; each message
-// has the one before. exhausted: nothing more will ever come.
+// take hands out the events of up to n messages and the watermark after them;
+// each has the one before. exhausted: nothing more will ever come.
 func (s *source) take(n int) (ms []*Message, after int64, exhausted bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,14 +200,16 @@ func (s *source) take(n int) (ms []*Message, after int64, exhausted bool, err er
 	s.started = true
 	before := s.mark.at(now)
 	n = min(n, len(s.queue))
-	ms = make([]*Message, n)
+	ms = make([]*Message, 0, n)
 	for i, rm := range s.queue[:n] {
 		pm := rm.GetMessage()
-		m := newMessage(pm.GetMessageId(), pm.GetData(), pm.GetAttributes(), pm.GetPublishTime().AsTime().UnixMicro(), before)
-		ms[i], s.queue[i] = m, nil
-		s.queued -= len(m.Data)
-		if m.Source != unknownTime && m.Position != "" {
-			s.mark.observe(partitionOf(m.Position), m.Source, now)
+		s.queue[i] = nil
+		s.queued -= len(pm.GetData())
+		for _, m := range newMessages(pm.GetMessageId(), pm.GetData(), pm.GetAttributes(), pm.GetPublishTime().AsTime().UnixMicro(), before) {
+			ms = append(ms, m)
+			if m.Source != unknownTime && m.Position != "" {
+				s.mark.observe(partitionOf(m.Position), m.Source, now)
+			}
 		}
 	}
 	if s.queue = s.queue[n:]; len(s.queue) == 0 {

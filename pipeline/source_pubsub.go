@@ -70,11 +70,13 @@ func (f *nativeFn) ProcessElement(ctx context.Context, data []byte, emit func(be
 	if err := proto.Unmarshal(data, &pm); err != nil {
 		return fmt.Errorf("read a Pub/Sub message: %w", err)
 	}
-	m := newMessage(pm.GetMessageId(), pm.GetData(), pm.GetAttributes(), pm.GetPublishTime().AsTime().UnixMicro(), unknownTime)
-	if m.Source != unknownTime {
-		m.Watermark = m.Source - f.Plan.Delay.Microseconds()
+	for _, m := range newMessages(pm.GetMessageId(), pm.GetData(), pm.GetAttributes(), pm.GetPublishTime().AsTime().UnixMicro(), unknownTime) {
+		if m.Source != unknownTime {
+			m.Watermark = m.Source - f.Plan.Delay.Microseconds()
+		}
+		f.batch = append(f.batch, m)
 	}
-	if f.batch = append(f.batch, m); len(f.batch) >= pullMessages {
+	if len(f.batch) >= pullMessages {
 		f.FinishBundle(ctx, emit)
 	}
 	return nil

@@ -48,6 +48,12 @@ func newWorld(t *testing.T, opts ...kfake.Opt) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
+	return worldOf(t, cluster.ListenAddrs())
+}
+
+// worldOf is the world of a cluster that has the topics.
+func worldOf(t *testing.T, brokers []string) *world {
+	t.Helper()
 	server, err := pubsubserver.New(pubsubserver.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -61,12 +67,12 @@ func newWorld(t *testing.T, opts ...kfake.Opt) *world {
 	w.topic("out-0", true)
 	w.topic("out-1", true)
 	w.topic("dead", true)
-	w.kafka, err = kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	w.kafka, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	w.must(err)
 	t.Cleanup(w.kafka.Close)
 	w.spec = &jobspecs.Bridge{Metadata: jobspecs.Metadata{Name: "test"}, Spec: jobspecs.BridgeSpec{
 		Platform:    jobspecs.Platform{Environment: "sandbox", Project: "kappa-test"},
-		Sources:     map[string]jobspecs.KafkaSource{"main": {KafkaCluster: jobspecs.KafkaCluster{Brokers: cluster.ListenAddrs()}, Topics: []string{"in"}, Group: "g", Start: "earliest"}},
+		Sources:     map[string]jobspecs.KafkaSource{"main": {KafkaCluster: jobspecs.KafkaCluster{Brokers: brokers}, Topics: []string{"in"}, Group: "g", Start: "earliest"}},
 		IDs:         jobspecs.IDs{From: "position"},
 		Destination: jobspecs.Destination{Kind: "pubsub"},
 		Split:       jobspecs.Split{TopicPrefix: "out-", Count: 2},
@@ -146,8 +152,10 @@ func state(r *Result, subject string) string {
 	return r.Checks[i].State + ": " + r.Checks[i].Detail
 }
 
-func TestAllIsWell(t *testing.T) {
-	w := newWorld(t)
+func TestAllIsWell(t *testing.T) { newWorld(t).allIsWell() }
+
+func (w *world) allIsWell() *Result {
+	t := w.t
 	for range 40 {
 		w.produce(0, "a", "bb")
 	}
@@ -181,6 +189,7 @@ func TestAllIsWell(t *testing.T) {
 	if n := len(members["g"].Members); n != 0 {
 		t.Errorf("the dry run has joined the group: %d members", n)
 	}
+	return r
 }
 
 func TestWhatWouldBeRefused(t *testing.T) {

@@ -86,3 +86,39 @@ func BenchmarkAvroRemap(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkToAvro writes JSON records of 20 fields by a schema.
+func BenchmarkToAvro(b *testing.B) {
+	file := writeFile(b, "out.avsc", avroRemapSchema)
+	text := func() []byte {
+		p, err := New(jobspecs.Transform{Decode: "avro", Schema: jobspecs.Schemas{File: file}, Encode: "json"}, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		m := p.NewMachine()
+		if _, err := m.Apply(b.Context(), avroRemapRecord(b)); err != nil {
+			b.Fatal(err)
+		}
+		text, err := m.AppendData(nil, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return text
+	}()
+	p, err := New(jobspecs.Transform{Decode: "json", Encode: "avro", Output: file}, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := p.NewMachine()
+	var dst []byte
+	b.ReportAllocs()
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		if _, err := m.Apply(b.Context(), text); err != nil {
+			b.Fatal(err)
+		}
+		if dst, err = m.AppendData(dst[:0], 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

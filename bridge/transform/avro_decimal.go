@@ -101,6 +101,54 @@ func parseDecimal(text []byte, precision, scale int) (*big.Int, error) {
 	return v, nil
 }
 
+// parseSmall is parseDecimal for what needs no more than 64 bits; false: it
+// does, or is written with an exponent, or is not a number.
+func parseSmall(text []byte, precision, scale int) (v int64, ok bool) {
+	digits, after, point := 0, 0, false
+	for i, c := range text {
+		switch {
+		case c == '-' && i == 0:
+		case c == '.' && !point && digits > 0:
+			point = true
+		case c >= '0' && c <= '9':
+			v = v*10 + int64(c-'0')
+			if digits++; point {
+				after++
+			}
+		default:
+			return 0, false
+		}
+		if digits > 18 {
+			return 0, false
+		}
+	}
+	if digits == 0 || point && after == 0 || digits+scale-after > 18 || after > scale || digits+scale-after > precision {
+		return 0, false
+	}
+	for range scale - after {
+		v *= 10
+	}
+	if text[0] == '-' {
+		v = -v
+	}
+	return v, true
+}
+
+// appendSmall is appendUnscaled for 64 bits.
+func appendSmall(dst []byte, v int64, width int) ([]byte, bool) {
+	least := 1
+	for w := v; w > 127 || w < -128; w >>= 8 {
+		least++
+	}
+	if width < 0 {
+		width = least
+	}
+	for i := width - 1; i >= 0; i-- {
+		dst = append(dst, byte(v>>min(8*i, 63)))
+	}
+	return dst, least <= width
+}
+
 func power10(n int) *big.Int {
 	return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
 }

@@ -331,3 +331,19 @@ func (w *schemaWriter) node(t *avroType) avro.SchemaNode {
 	}
 	return n
 }
+
+// OutputSchema returns the Avro schema of the messages, as JSON, where they
+// are written in Avro: that of outputSchema, or the one that was derived. It
+// is what a topic or a table that takes them must have. Empty: they are not
+// written in Avro, or are the records as they are.
+func (p *Program) OutputSchema() string {
+	e, ok := p.encoder.(*avroEncoder)
+	if !ok {
+		return ""
+	}
+	s, err := e.root.schema()
+	if err != nil {
+		return "" // cannot be: a given schema has been parsed, a derived one checked
+	}
+	return s.String()
+}

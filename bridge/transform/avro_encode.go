@@ -228,14 +228,15 @@ func (e *avroEncoder) scalar(dst []byte, f *field, from, to *avroType) ([]byte, 
 		}
 		return appendAvroDecimal(dst, text, to)
 	}
-	var r result
-	if err := e.in.decode(f, &r); err != nil {
+	r := resultPool.Get().(*result)
+	defer putResult(r)
+	if err := e.in.decode(f, r); err != nil {
 		return dst, err
 	}
 	if from != nil && to.kind == avroEnum && to.other >= 0 && r.kind == kindString && to.symbol(r.text) < 0 {
 		return binary.AppendVarint(dst, int64(to.other)), nil
 	}
-	return appendAvroResult(dst, &r, to, 0)
+	return appendAvroResult(dst, r, to, 0)
 }
 
 // names writes rec as a record or a map.
@@ -286,10 +287,11 @@ func (e *avroEncoder) union(dst []byte, f *field, from, to *avroType, depth int)
 	}
 	k := e.in.kindOf(&inner)
 	if k == kindInt || k == kindUint || k == kindDouble {
-		var r result
-		if err := e.in.decode(&inner, &r); err == nil {
+		r := resultPool.Get().(*result)
+		if err := e.in.decode(&inner, r); err == nil {
 			k = r.kind // for a number kindOf says any
 		}
+		putResult(r)
 	}
 	return tryBranches(dst, to, k, first, func(dst []byte, branch *avroType) ([]byte, error) {
 		return e.field(dst, &inner, branch, depth+1)
@@ -297,6 +299,13 @@ func (e *avroEncoder) union(dst []byte, f *field, from, to *avroType, depth int)
 }
 
 var fieldPool = sync.Pool{New: func() any { return new([]field) }}
+
+var resultPool = sync.Pool{New: func() any { return new(result) }}
+
+func putResult(r *result) {
+	*r = result{}
+	resultPool.Put(r)
+}
 
 // putFields gives a list of fields back, without the record that it points to.
 func putFields(fields *[]field) {

@@ -78,3 +78,32 @@ func BenchmarkJSONFilter(b *testing.B) {
 func BenchmarkJSONRename(b *testing.B) {
 	benchmark(b, jobspecs.Transform{Decode: "json", Rename: benchSpec.Rename}, benchRecord())
 }
+
+// BenchmarkJSONEvents is the remap of a record that holds 10 events of 1 KB.
+func BenchmarkJSONEvents(b *testing.B) {
+	spec := benchSpec
+	spec.Events = "list"
+	p, err := New(spec, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	one := string(benchRecord())
+	in := []byte(`{"list":[` + strings.Repeat(one+",", 9) + one + `]}`)
+	m := p.NewMachine()
+	ctx := b.Context()
+	var out []byte
+	b.ReportAllocs()
+	b.SetBytes(int64(len(in)))
+	b.ResetTimer()
+	for range b.N {
+		n, err := m.Apply(ctx, in)
+		if err != nil || n != 10 {
+			b.Fatal(n, err)
+		}
+		for i := range n {
+			if out, err = m.AppendData(out[:0], i); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}

@@ -184,7 +184,7 @@ func (e *expression) shown(err error) error {
 		}
 		return errors.New("no such key")
 	case strings.HasPrefix(text, "no such overload"):
-		return errors.New("no such overload: the types of its operands do not fit")
+		return errors.New("no such overload: the types of its operands do not fit (a whole number is an int: double(x) makes it a double)")
 	case strings.Contains(text, "out of bounds"), strings.Contains(text, "out of range"):
 		return errors.New("an index is out of range")
 	case strings.HasPrefix(text, "type conversion error"):

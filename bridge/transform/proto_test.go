@@ -384,35 +384,3 @@ func fileMessage(f *protoFile, name string) *protoMessage {
 	}
 	return at[name]
 }
-
-// FuzzProtobuf: whatever the bytes, reading ends, without a panic, in a value
-// or an error.
-func FuzzProtobuf(f *testing.F) {
-	md := protoEvent(f)
-	root := make(protoTypes).message(md)
-	p := &protoFormat{root: root}
-	f.Add([]byte{8, 1, 18, 1, 'u', 24, 2})
-	f.Add([]byte{0x22, 3, 1, 2, 3, 0x3a, 5, 10, 1, 'k', 16, 9})
-	f.Add([]byte{0x4a, 2, 0x12, 0, 0x4a, 2, 0x0a, 0, 0xc2, 1, 2, 8, 1})
-	f.Add(bytes.Repeat([]byte{0x4a, 0x80, 1}, 40))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		fields, err := p.fields(root, data, nil)
-		if err != nil {
-			return
-		}
-		for i := range fields {
-			var r result
-			text, err := p.appendJSON(nil, &fields[i])
-			if err == nil && !json.Valid(text) {
-				t.Fatalf("not JSON: %s", text)
-			}
-			if again := p.decode(&fields[i], &r); (again == nil) != (err == nil) && !errors.Is(err, errNotFinite) {
-				t.Fatalf("appendJSON: %v, decode: %v", err, again)
-			}
-			_, _ = p.appendPlain(nil, &fields[i])
-			_ = p.kindOf(&fields[i])
-			_, _ = p.fields(fields[i].typ, fields[i].value, nil)
-			_, _ = p.items(fields[i].typ, fields[i].value, nil)
-		}
-	})
-}

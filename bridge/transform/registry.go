@@ -34,7 +34,7 @@ type registry[T any] struct {
 
 	known   atomic.Pointer[map[uint32]*knownSchema[T]]
 	mu      sync.Mutex
-	flights map[uint32]*flight
+	flights map[uint32]*flight[T]
 }
 
 // knownSchema is what became of an id.
@@ -45,14 +45,15 @@ type knownSchema[T any] struct {
 }
 
 // flight is a request that is under way; problem is why it takes so long.
-type flight struct {
+type flight[T any] struct {
 	done    chan struct{}
+	found   *knownSchema[T] // once done; nil: whoever asked has given up
 	mu      sync.Mutex
 	problem string
 }
 
 func newRegistry[T any](client *registryClient, kind string, compile func(*registered) (T, error)) *registry[T] {
-	r := &registry[T]{client: client, kind: kind, compile: compile, flights: make(map[uint32]*flight)}
+	r := &registry[T]{client: client, kind: kind, compile: compile, flights: make(map[uint32]*flight[T])}
 	r.known.Store(&map[uint32]*knownSchema[T]{})
 	return r
 }
@@ -101,16 +102,20 @@ func (r *registry[T]) await(ctx context.Context, id uint32, blocked func(string)
 		f := r.flights[id]
 		leads := f == nil
 		if leads {
-			f = &flight{done: make(chan struct{})}
+			f = &flight[T]{done: make(chan struct{})}
 			r.flights[id] = f
 		}
 		r.mu.Unlock()
 		if leads {
 			r.fetch(ctx, id, f, tell)
-		} else {
-			f.follow(ctx, tell)
+		} else if !f.follow(ctx, tell) {
+			return nil, ctx.Err()
 		}
-		if err := ctx.Err(); err != nil && r.lookup(id) == nil {
+		if f.found != nil {
+			tell("")
+			return f.found, nil
+		}
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 	}
@@ -118,7 +123,7 @@ func (r *registry[T]) await(ctx context.Context, id uint32, blocked func(string)
 
 // fetch asks for a schema on behalf of all that wait for it. If ctx ends first
 // nothing becomes known, and the next of them asks.
-func (r *registry[T]) fetch(ctx context.Context, id uint32, f *flight, tell func(string)) {
+func (r *registry[T]) fetch(ctx context.Context, id uint32, f *flight[T], tell func(string)) {
 	k := &knownSchema[T]{}
 	s, err := r.client.schema(ctx, id, r.kind, func(problem string) {
 		f.mu.Lock()
@@ -141,7 +146,7 @@ func (r *registry[T]) fetch(ctx context.Context, id uint32, f *flight, tell func
 		k = nil
 	}
 	r.mu.Lock()
-	if k != nil {
+	if f.found = k; k != nil {
 		next := maps.Clone(*r.known.Load())
 		now := time.Now()
 		maps.DeleteFunc(next, func(_ uint32, k *knownSchema[T]) bool { return !k.until.IsZero() && now.After(k.until) })
@@ -153,14 +158,19 @@ func (r *registry[T]) fetch(ctx context.Context, id uint32, f *flight, tell func
 	close(f.done)
 }
 
-// follow waits until a flight is over, and passes its problems on.
-func (f *flight) follow(ctx context.Context, tell func(string)) {
+// follow waits until a flight is over, and passes its problems on; false: ctx
+// ended first.
+func (f *flight[T]) follow(ctx context.Context, tell func(string)) bool {
 	last := ""
 	for {
 		look := time.NewTimer(200 * time.Millisecond)
 		select {
 		case <-f.done:
+			look.Stop()
+			return true
 		case <-ctx.Done():
+			look.Stop()
+			return false
 		case <-look.C:
 			f.mu.Lock()
 			problem := f.problem
@@ -169,9 +179,6 @@ func (f *flight) follow(ctx context.Context, tell func(string)) {
 				last = problem
 				tell(problem)
 			}
-			continue
 		}
-		look.Stop()
-		return
 	}
 }

@@ -20,10 +20,10 @@ const (
 	Failed       Code = 1   // failed while running
 	Usage        Code = 2   // bad flag, bad argument or bad spec: nothing was done
 	Environment  Code = 3   // no connection, no permission, missing table, file or program
-	GateNotMet   Code = 10  // compare: verdict HOLD
+	GateNotMet   Code = 10  // compare: verdict HOLD; bridge verify: INCOMPLETE; bridge check: REFUSES
 	Pending      Code = 11  // deploy: changes are pending
 	DrainTimeout Code = 12  // drain: the job did not reach DRAINED in time
-	NoData       Code = 13  // compare: verdict NO DATA
+	NoData       Code = 13  // compare, bridge verify: verdict NO DATA; bridge verify: INCONCLUSIVE
 	Interrupted  Code = 130 // stopped by SIGINT or SIGTERM
 )
 
@@ -37,10 +37,10 @@ var Table = []struct {
 	{Failed, "failed while running"},
 	{Usage, "bad flag, argument or spec; nothing was done"},
 	{Environment, "no connection, no permission, or something that must exist is missing"},
-	{GateNotMet, "compare: the gate is not met (verdict HOLD)"},
+	{GateNotMet, "compare: the gate is not met (verdict HOLD); bridge verify: events are missing or wrong (INCOMPLETE); bridge check: records would be refused (REFUSES)"},
 	{Pending, "deploy: changes are pending"},
 	{DrainTimeout, "drain: the job was not drained in time"},
-	{NoData, "compare: no settled data to judge (verdict NO DATA)"},
+	{NoData, "compare: no settled data to judge (verdict NO DATA); bridge verify: nothing to judge, or not all was read (INCONCLUSIVE)"},
 	{Interrupted, "stopped by Ctrl-C or SIGTERM"},
 }
 

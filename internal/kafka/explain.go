@@ -118,7 +118,7 @@ func authentication(err error, at string, c jobspecs.KafkaCluster) *exit.Error {
 	case errors.Is(err, kerr.IllegalSaslState):
 		return exit.Environmentf("%s asks for no authentication on this port: %w", at, err).
 			WithHint("remove sasl, or use the brokers' SASL port")
-	case errors.Is(err, kerr.SaslAuthenticationFailed):
+	case errors.Is(err, kerr.SaslAuthenticationFailed), strings.Contains(err.Error(), "unexpected data in oauth response"): // the answer to a bad token
 		return exit.Environmentf("%s does not accept the credentials: %w", at, err).WithHint("%s", credentials(c.SASL))
 	case c.SASL.Mechanism == "GSSAPI" && strings.Contains(err.Error(), "KRB"), strings.Contains(err.Error(), "[Root cause:"):
 		return exit.Environmentf("Kerberos: %w", err).WithHint("%s", credentials(c.SASL))
@@ -184,7 +184,7 @@ func authorization(err error, at string, c jobspecs.KafkaCluster) *exit.Error {
 			WithHint("allow %s to Describe and Read the source topics, or to Describe and Write those that are produced to (kafka-acls)", who)
 	case errors.Is(err, kerr.GroupAuthorizationFailed):
 		return exit.Environmentf("%s: no permission on the consumer group: %w", at, err).
-			WithHint("allow %s to Describe and Read the group, and GROUP.kappa-accepted beside it (kafka-acls)", who)
+			WithHint("allow %s to Describe and Read the group, and GROUP.kappa-accepted and GROUP.kappa-topics beside it (kafka-acls)", who)
 	case errors.Is(err, kerr.ClusterAuthorizationFailed), errors.Is(err, kerr.TransactionalIDAuthorizationFailed), errors.As(err, &auth):
 		return exit.Environmentf("%s: no permission: %w", at, err).
 			WithHint("allow %s what is named (kafka-acls)", who)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -32,13 +33,18 @@ func Pattern(expr string) (*regexp.Regexp, error) {
 func whole(expr string) string { return `\A(?:` + expr + `)\z` }
 
 // Consume returns the options by which a client consumes the topics of s, by
-// name or by pattern. Internal topics never match a pattern.
+// name or by pattern. Internal topics never match a pattern. A topic that appears
+// later is found within discovery.
 func Consume(s jobspecs.KafkaSource) []kgo.Opt {
 	if s.TopicPattern == "" {
 		return []kgo.Opt{kgo.ConsumeTopics(s.Topics...)}
 	}
-	return []kgo.Opt{kgo.ConsumeRegex(), kgo.ConsumeTopics(whole(s.TopicPattern))}
+	return []kgo.Opt{kgo.ConsumeRegex(), kgo.ConsumeTopics(whole(s.TopicPattern)), kgo.MetadataMaxAge(discovery)}
 }
+
+// discovery is how often new topics are looked for; the client's default of
+// 5 minutes would be the latency of a new topic's first records.
+const discovery = 10 * time.Second
 
 // Topics finds the topics of a source, with their ids and partitions, by name.
 // It refuses (exit.Environment) topics that do not exist or cannot be read, and

@@ -77,7 +77,7 @@ func run(m *testing.M) (int, error) {
 	}
 	cfg := apachekafka.Config{
 		Brokers: 3, Secure: &apachekafka.Secure{Authority: authority, Users: users},
-		Properties: map[string]string{"min.insync.replicas": "2"},
+		Properties: map[string]string{"min.insync.replicas": "2", "connections.max.reauth.ms": "3600000"},
 	}
 	if *verbose {
 		cfg.Log = func(n int, line string) { fmt.Fprintf(os.Stderr, "broker %d: %s\n", n, line) }

@@ -22,9 +22,10 @@ import (
 // holds back what follows it, and the gaps that their markers leave are
 // committed over.
 func TestTransactions(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1)
 	tx := r.producer(kgo.TransactionalID(r.name))
-	transaction := func(records []*kgo.Record, end *kgo.TransactionEndTry) {
+	transaction := func(records []*kgo.Record, end *kgo.TransactionEndTry, marker int64) {
 		t.Helper()
 		if err := tx.BeginTransaction(); err != nil {
 			t.Fatal(err)
@@ -36,27 +37,29 @@ func TestTransactions(t *testing.T) {
 		if err := tx.EndTransaction(r.ctx, *end); err != nil {
 			t.Fatal(err)
 		}
+		r.ended(marker)
 	}
 	commit, abort := kgo.TryCommit, kgo.TryAbort
 	plain := r.producer()
 	first, second, third, between, last := numbered("first", 3), numbered("second", 2), numbered("open", 2), numbered("between", 2), numbered("last", 1)
-	transaction(first, &commit)                 // 0 to 2, marker 3
-	transaction(numbered("aborted", 3), &abort) // 4 to 6, marker 7
-	transaction(second, &commit)                // 8 and 9, marker 10
-	r.produce(plain, between...)                // 11 and 12
-	transaction(third, nil)                     // 13 and 14
-	r.produce(plain, last...)                   // 15
+	transaction(first, &commit, 3)                 // 0 to 2
+	transaction(numbered("aborted", 3), &abort, 7) // 4 to 6
+	transaction(second, &commit, 10)               // 8 and 9
+	r.produce(plain, between...)                   // 11 and 12
+	transaction(third, nil, 0)                     // 13 and 14
+	r.produce(plain, last...)                      // 15
 	b := r.run()
 	r.committed(r.name, 0, 13)
 	r.taken(values(first, second, between))
-	if err := tx.EndTransaction(r.ctx, commit); err != nil { // marker 16
+	if err := tx.EndTransaction(r.ctx, commit); err != nil {
 		t.Fatal(err)
 	}
+	r.ended(16)
 	r.committed(r.name, 0, 16)
 	r.taken(values(third, last))
 
-	transaction(numbered("aborted", 2), &abort) // 17 and 18, marker 19
-	r.produce(plain, last...)                   // 20
+	transaction(numbered("aborted", 2), &abort, 19) // 17 and 18
+	r.produce(plain, last...)                       // 20
 	r.committed(r.name, 0, 21)
 	b.stop()
 	r.run()
@@ -65,7 +68,20 @@ func TestTransactions(t *testing.T) {
 	r.taken(values(last, between))
 }
 
+// ended waits until a transaction's marker is in the log: it is written after
+// the end is confirmed.
+func (r *rig) ended(marker int64) {
+	r.Helper()
+	r.until(fmt.Sprintf("the marker at %d is written", marker), func() string {
+		if end := r.ends(r.name)[0]; end <= marker {
+			return fmt.Sprintf("the log ends at %d", end)
+		}
+		return ""
+	})
+}
+
 func TestReadUncommitted(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1)
 	r.source["isolation"] = "readUncommitted"
 	tx := r.producer(kgo.TransactionalID(r.name))
@@ -85,6 +101,7 @@ func TestReadUncommitted(t *testing.T) {
 // TestCompaction: a topic with holes where records were compacted away is read
 // to its end, and the holes are committed over.
 func TestCompaction(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1, "cleanup.policy=compact", "segment.ms=100", "min.cleanable.dirty.ratio=0.01", "delete.retention.ms=600000", "max.compaction.lag.ms=200")
 	plain := r.producer()
 	const n, keys = 300, 7
@@ -142,6 +159,7 @@ func (r *rig) readAll() []string {
 }
 
 func TestEveryCompression(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1)
 	var all []string
 	for name, codec := range map[string]kgo.CompressionCodec{
@@ -158,6 +176,7 @@ func TestEveryCompression(t *testing.T) {
 
 // TestUnusualRecords: what Kafka takes and Pub/Sub has no word for.
 func TestUnusualRecords(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1, "max.message.bytes=2000000")
 	r.spec["attributes"] = []map[string]any{{"name": "key", "key": true}, {"name": "h", "header": "h"}}
 	binary := []byte{0, 0xff, 0xfe, '\n', 0x80}
@@ -201,6 +220,7 @@ func TestUnusualRecords(t *testing.T) {
 
 // TestStarts: where a partition without a committed offset begins.
 func TestStarts(t *testing.T) {
+	t.Parallel()
 	base := time.Now().Add(-time.Hour).Truncate(time.Second)
 	for name, c := range map[string]struct {
 		source map[string]any
@@ -213,6 +233,7 @@ func TestStarts(t *testing.T) {
 		"offset":   {map[string]any{"start": "latest", "startOffsets": map[string]string{}}, []string{"v3", "later"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := newRig(t, 1)
 			plain := r.producer()
 			records := numbered("v", 4)
@@ -244,6 +265,7 @@ func (b *bridge) ready() string {
 // TestPattern: by pattern the topics are read that match as a whole, and those
 // that appear later from their beginning.
 func TestPattern(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 1)
 	r.source["topicPattern"] = `t-testpattern(\.eu|\.us)?`
 	r.source["start"] = "latest"

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -195,6 +196,18 @@ func (r *rig) run(args ...string) *bridge {
 		r.Fatalf("the bridge does not listen:\n%s", b.words())
 	}
 	return b
+}
+
+// accept accepts what is gone of a partition, as an operator does.
+func (r *rig) accept(partition string) string {
+	r.Helper()
+	cmd := exec.CommandContext(r.ctx, kappa, "bridge", "accept", "-f", r.document(), "--partition", partition, "--by", "ada", "--reason", "a test", "--yes")
+	cmd.Env = append(os.Environ(), "PUBSUB_EMULATOR_HOST="+destAddr)
+	text, err := cmd.CombinedOutput()
+	if err != nil {
+		r.Fatalf("accept: %v\n%s", err, text)
+	}
+	return string(text)
 }
 
 func (b *bridge) words() string {

@@ -6,12 +6,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime/debug"
 
+	"cloud.google.com/go/pubsub/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/bridge"
 	"github.com/kappa-migrate/kappa/internal/child"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/bridge/accept"
+	"github.com/kappa-migrate/kappa/internal/cli/bridge/catchup"
+	"github.com/kappa-migrate/kappa/internal/cli/bridge/check"
+	"github.com/kappa-migrate/kappa/internal/cli/bridge/locate"
+	"github.com/kappa-migrate/kappa/internal/cli/bridge/verify"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/cli/version"
 	"github.com/kappa-migrate/kappa/internal/gcp"
@@ -21,9 +28,9 @@ import (
 func New(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bridge",
-		Short: "Republish Kafka topics to Pub/Sub",
+		Short: "Republish Kafka topics to Pub/Sub, check that it can be done, and prove that it was",
 	}
-	cmd.AddCommand(newRun(a))
+	cmd.AddCommand(newRun(a), check.New(a), catchup.New(a), verify.New(a), locate.New(a), accept.New(a))
 	return cmd
 }
 
@@ -80,11 +87,14 @@ func run(ctx context.Context, a *app.App, o *runOptions) error {
 	if err != nil {
 		return err
 	}
-	client, err := platform.PubSub(ctx)
-	if err != nil {
-		return err
+	var client *pubsub.Client
+	if spec.Spec.UsesPubSub() {
+		if client, err = platform.PubSub(ctx); err != nil {
+			return err
+		}
+		defer client.Close()
 	}
-	defer client.Close()
+	limitMemory(int64(spec.Spec.Limits.Memory))
 
 	show := newProgress(a)
 	defer show.stop()
@@ -110,6 +120,18 @@ func run(ctx context.Context, a *app.App, o *runOptions) error {
 		return err
 	}
 	return printed
+}
+
+// limitMemory keeps the process near its budget: the collector works more often
+// as the heap comes near to a quarter above it, and less often below. Whoever
+// sets GOMEMLIMIT or GOGC has the last word.
+func limitMemory(budget int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(budget + budget/4 + 32<<20)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
 }
 
 // printAddress prints where the bridge listens: one line, in JSON too, for

@@ -1,0 +1,212 @@
+package operations
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/kappa-migrate/kappa/internal/cli"
+	"github.com/kappa-migrate/kappa/internal/cli/app"
+)
+
+var (
+	fence   = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$")
+	inline  = regexp.MustCompile("`(kappa [^`]+)`")
+	place   = regexp.MustCompile(`^(?:\./)?(?:bin/)?kappa$`)
+	link    = regexp.MustCompile(`\]\(([^)#]*)(#[^)]*)?\)`)
+	spacing = regexp.MustCompile(`\s+`)
+)
+
+// parseCommand parses the words after kappa as the program would.
+func parseCommand(args []string) error {
+	root := cli.New(&app.App{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
+	cmd, rest, err := root.Find(args)
+	if err != nil {
+		return err
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		return err
+	}
+	if !cmd.Runnable() {
+		return fmt.Errorf("kappa %s does nothing by itself", strings.Join(args, " "))
+	}
+	return cmd.ValidateArgs(cmd.Flags().Args())
+}
+
+// TestGuideCommands: every command of the guide is one that kappa has, with
+// flags that it has.
+func TestGuideCommands(t *testing.T) {
+	page := read(t, guide)
+	found := 0
+	parse := func(line string) {
+		words, err := split(line)
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+			return
+		}
+		if len(words) == 0 || !place.MatchString(words[0]) {
+			return
+		}
+		found++
+		if err := parseCommand(words[1:]); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	for _, b := range fence.FindAllStringSubmatch(page, -1) {
+		if b[1] != "sh" && b[1] != "console" {
+			continue
+		}
+		for line := range strings.Lines(strings.ReplaceAll(b[2], "\\\n", " ")) {
+			parse(strings.TrimSpace(strings.TrimPrefix(line, "$ ")))
+		}
+	}
+	for _, m := range inline.FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {
+		parse(spacing.ReplaceAllString(m[1], " "))
+	}
+	if found < 15 {
+		t.Errorf("only %d commands found", found)
+	}
+}
+
+// split splits a line of a shell into words, up to a comment, a pipe or an &.
+func split(line string) (words []string, err error) {
+	word, quote, in := "", rune(0), false
+	for _, c := range line {
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			word += string(c)
+		case c == '\'' || c == '"':
+			quote, in = c, true
+		case c == ' ':
+			if in {
+				words, word, in = append(words, word), "", false
+			}
+		case !in && strings.ContainsRune("#|&", c):
+			return words, nil
+		default:
+			word, in = word+string(c), true
+		}
+	}
+	if quote != 0 {
+		return nil, fmt.Errorf("a quotation mark is not closed")
+	}
+	if in {
+		words = append(words, word)
+	}
+	return words, nil
+}
+
+const smallest = `{apiVersion: kappa/v1, kind: Bridge, metadata: {name: orders}, spec: {project: example-project,
+  sources: {onprem: {brokers: ["kafka:9092"], topics: [orders], group: kappa-orders}},
+  split: {topicPrefix: orders-, count: 4}, deadLetter: {topic: orders-dead-letters}}}`
+
+// TestGuideSpecs: every spec of the guide loads; one without apiVersion is a
+// part of spec, put into a small whole one.
+func TestGuideSpecs(t *testing.T) {
+	whole, parts := 0, 0
+	for _, b := range fence.FindAllStringSubmatch(read(t, guide), -1) {
+		if b[1] != "yaml" {
+			continue
+		}
+		if strings.Contains(b[2], "apiVersion:") {
+			whole++
+			load(t, "whole.yaml", b[2])
+			continue
+		}
+		parts++
+		var doc, part map[string]any
+		if err := yaml.Unmarshal([]byte(smallest), &doc); err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.Unmarshal([]byte(b[2]), &part); err != nil {
+			t.Errorf("%v\n%s", err, b[2])
+			continue
+		}
+		spec := doc["spec"].(map[string]any)
+		if part["route"] != nil {
+			delete(spec, "split")
+		}
+		if needsFields(part) && part["transform"] == nil {
+			spec["transform"] = map[string]any{"decode": "json"}
+		}
+		maps.Copy(spec, part)
+		text, err := yaml.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		load(t, "part.yaml", string(text))
+	}
+	if whole < 1 || parts < 8 {
+		t.Errorf("only %d specs and %d parts found", whole, parts)
+	}
+}
+
+// needsFields: such a part means something only where records are decoded.
+func needsFields(part map[string]any) bool {
+	for _, k := range []string{"eventTime", "ids", "split", "route", "ordering", "bundle", "attributes"} {
+		if part[k] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// TestGuideLinks: what the guide points at is there.
+func TestGuideLinks(t *testing.T) {
+	page := read(t, guide)
+	for _, l := range link.FindAllStringSubmatch(page, -1) {
+		file := l[1]
+		if strings.Contains(file, "://") {
+			continue
+		}
+		there := page
+		if file != "" {
+			target := filepath.Join("../../docs", file)
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: %v", l[0], err)
+				continue
+			}
+			if there = ""; strings.HasSuffix(file, ".md") {
+				there = read(t, target)
+			}
+		}
+		if l[2] != "" && !slices.Contains(anchors(there), l[2][1:]) {
+			t.Errorf("%s: there is no such heading", l[0])
+		}
+	}
+}
+
+// TestGuideMetrics: the guide's table has every metric of a bridge, with its
+// type and labels, and no other.
+func TestGuideMetrics(t *testing.T) {
+	known := map[string]string{}
+	for n, m := range registry(t) {
+		if strings.HasPrefix(n, "kappa_bridge_") && !strings.Contains(m.kind, "_") {
+			known[n] = m.kind + " " + strings.Join(m.labels(), ", ")
+		}
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(kappa_bridge_[a-z_]+)` \\| (\\w+) \\| ([^|]*) \\| ([^|]+) \\|$").FindAllStringSubmatch(read(t, guide), -1) {
+		var labels []string
+		for _, l := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(row[3], -1) {
+			labels = append(labels, l[1])
+		}
+		slices.Sort(labels)
+		if want, got := known[row[1]], row[2]+" "+strings.Join(labels, ", "); want != got {
+			t.Errorf("%s: the guide says %q, the bridge %q", row[1], got, want)
+		}
+		delete(known, row[1])
+	}
+	for n := range known {
+		t.Errorf("the guide's table lacks %s", n)
+	}
+}
