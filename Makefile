@@ -49,6 +49,19 @@ test-rules: ## Break every rule on purpose, in a copy of the code, and see its t
 soak-redeploy: ## Redeploy, crash, cancel, backfill and reshard by thousands of random schedules (SCHEDULES=5000)
 	KAPPA_SOAK=$(or $(SCHEDULES),5000) $(GO) test -run TestRedeploys -count 1 -timeout 0 -v ./pipeline
 
+.PHONY: test-kafka
+test-kafka: ## Run the bridge against a real Apache Kafka, resolved from Maven Central, started and stopped here (needs java and mvn)
+	$(GO) test -tags kafka -count 1 -timeout 15m ./test/kafka ./internal/apachekafka
+
+.PHONY: soak-bridge
+soak-bridge: ## Run bridges under faults, with an oracle that knows every id (DURATION=2m, SEED=…, ARGS=…); writes out/soak/bridge.json
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kappa
+	$(GO) run ./test/soak --kappa bin/kappa --duration $(or $(DURATION),2m) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+.PHONY: bench-bridge
+bench-bridge: ## Measure the bridge beside raw clients, as ratios (ARGS=--quick, --full, --broker kafka); writes out/bench/bridge.json
+	$(GO) run ./bench/bridge $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for a short while each (FUZZTIME=20s)
 	GO='$(GO)' FUZZTIME='$(or $(FUZZTIME),20s)' test/fuzz.sh
@@ -73,7 +86,8 @@ bench: ## Run the benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./bridge/... ./pipeline/... ./sandbox/pubsub/... ./sandbox/bigquery/...
 
 .PHONY: verify
-verify: test lint tidy test-race test-rules test-demo ## What CI runs
+verify: test lint tidy test-race test-rules test-demo test-kafka soak-bridge ## What CI runs
+	$(MAKE) bench-bridge ARGS=--quick
 
 .PHONY: clean
 clean: ## Remove what was built and what the demo wrote

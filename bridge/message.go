@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kappa-migrate/kappa/bridge/transform"
@@ -48,11 +47,15 @@ type maker struct {
 	draft   draft
 	scratch []byte
 	value   []byte // encoded data
-	clock   clock
+	clock   clock  // of event times
 
-	// Of the event that was described last.
+	sourceClock clock
+
+	// Of the event that was identified last.
+	uid          uuid
 	when, source int64 // milliseconds
 	lane         int
+	ordering     []byte
 }
 
 func newMaker(p *plan) *maker {
@@ -103,20 +106,42 @@ func (m *maker) data(i int, r *kgo.Record) ([]byte, error) {
 	return m.value, nil
 }
 
-// describe makes the draft of event i of a record, and picks its lane. The
-// error is a *badRecord.
-func (m *maker) describe(i int, r *kgo.Record, from *origin) error {
-	d := &m.draft
-	d.reset()
-	d.begin(envelope.AttrID)
-	if err := m.id(i, r, from); err != nil {
+// identify finds the id and the times of event i of a record, and picks its
+// lane. The error is a *badRecord.
+func (m *maker) identify(i int, r *kgo.Record, from *origin) (err error) {
+	if m.uid, err = m.id(i, r, from); err != nil {
 		return bad(reasonID, err)
 	}
-	d.end()
-	id := d.spans[0]
 	if err := m.times(i, r); err != nil {
 		return bad(reasonTime, err)
 	}
+	if m.lane, err = m.topic(i, r); err != nil {
+		return bad(reasonRoute, err)
+	}
+	m.ordering = nil
+	if m.buckets > 0 {
+		text, err := m.orderText(i, r)
+		if err != nil {
+			return bad(reasonRoute, err)
+		}
+		bucket := bucketOf(text, m.buckets)
+		m.lane = m.lane*m.buckets + bucket
+		m.ordering = m.bucketKeys[bucket]
+	}
+	return nil
+}
+
+// describe makes the draft of event i of a record, and picks its lane. The
+// error is a *badRecord.
+func (m *maker) describe(i int, r *kgo.Record, from *origin) error {
+	if err := m.identify(i, r, from); err != nil {
+		return err
+	}
+	d := &m.draft
+	d.reset()
+	d.begin(envelope.AttrID)
+	d.text = m.uid.appendText(d.text)
+	d.end()
 	d.begin(envelope.AttrEventTime)
 	d.text = m.clock.append(d.text, m.when)
 	d.end()
@@ -124,7 +149,7 @@ func (m *maker) describe(i int, r *kgo.Record, from *origin) error {
 	d.text = strconv.AppendInt(append(d.text, from.prefix...), r.Offset, 10)
 	d.end()
 	d.begin(envelope.AttrSourceTime)
-	d.text = m.clock.append(d.text, m.source)
+	d.text = m.sourceClock.append(d.text, m.source)
 	d.end()
 	d.add(envelope.AttrBridge, m.bridge)
 	if r.Value == nil {
@@ -135,20 +160,8 @@ func (m *maker) describe(i int, r *kgo.Record, from *origin) error {
 			return bad(reasonAttribute, fmt.Errorf("attribute %q: %w", m.attributes[j].Name, err))
 		}
 	}
-	topic, err := m.topic(i, r, d.text[id.start:id.end])
-	if err != nil {
-		return bad(reasonRoute, err)
-	}
-	m.lane = topic
-	if m.buckets > 0 {
-		text, err := m.orderText(i, r, d.text[id.start:id.end])
-		if err != nil {
-			return bad(reasonRoute, err)
-		}
-		bucket := bucketOf(text, m.buckets)
-		m.lane = topic*m.buckets + bucket
-		d.ordering = m.bucketKeys[bucket]
-	}
+	d.ordering = m.ordering
+	var err error
 	d.data, err = m.data(i, r)
 	return err
 }
@@ -182,30 +195,26 @@ func (m *maker) times(i int, r *kgo.Record) (err error) {
 	return nil
 }
 
-// id appends the event id to the draft (invariant B2): the one of an earlier
-// hop, else the spec's.
-func (m *maker) id(i int, r *kgo.Record, from *origin) (err error) {
-	var u uuid
+// id is the event id (invariant B2): the one of an earlier hop, else the
+// spec's.
+func (m *maker) id(i int, r *kgo.Record, from *origin) (u uuid, err error) {
 	ordinal := 0
 	if m.exploded && m.decoded {
 		ordinal = m.machine.Ordinal(i)
 	}
 	if given, ok := m.given(r); ok {
 		if u, err = parseUUID(given); err != nil {
-			return fmt.Errorf("header %s: %w", envelope.AttrID, err)
+			return u, fmt.Errorf("header %s: %w", envelope.AttrID, err)
 		}
 		if m.exploded { // the id of an earlier hop is that of the whole record
 			u = uuidV5(u, strconv.AppendInt(nil, int64(ordinal), 10))
 		}
-	} else if m.idFields != nil {
-		if u, err = m.fieldsID(i); err != nil {
-			return err
-		}
-	} else if u, err = positionID(from.hash, from.partition, r.Offset, uint16(ordinal)); err != nil {
-		return err
+		return u, nil
 	}
-	m.draft.text = u.appendText(m.draft.text)
-	return nil
+	if m.idFields != nil {
+		return m.fieldsID(i)
+	}
+	return positionID(from.hash, from.partition, r.Offset, uint16(ordinal))
 }
 
 // given is the id that an earlier hop gave.
@@ -240,7 +249,7 @@ func (m *maker) fieldsID(i int) (uuid, error) {
 }
 
 // topic returns the number of the event's topic.
-func (m *maker) topic(i int, r *kgo.Record, id []byte) (int, error) {
+func (m *maker) topic(i int, r *kgo.Record) (int, error) {
 	switch {
 	case m.route != nil:
 		return m.routed(i, r)
@@ -255,7 +264,7 @@ func (m *maker) topic(i int, r *kgo.Record, id []byte) (int, error) {
 	case r.Key != nil:
 		return splitOf(r.Key, m.splits), nil
 	default:
-		return int(xxhash.Sum64(id) % uint64(m.splits)), nil
+		return splitOf(m.idText(), m.splits), nil
 	}
 }
 
@@ -282,7 +291,7 @@ func (m *maker) routed(i int, r *kgo.Record) (int, error) {
 }
 
 // orderText is the text whose hash picks the ordering key.
-func (m *maker) orderText(i int, r *kgo.Record, id []byte) (_ []byte, err error) {
+func (m *maker) orderText(i int, r *kgo.Record) (_ []byte, err error) {
 	switch {
 	case len(m.orderKey) > 0 && m.decoded:
 		m.scratch, err = m.plainTexts(m.scratch[:0], i, m.orderKey)
@@ -290,8 +299,14 @@ func (m *maker) orderText(i int, r *kgo.Record, id []byte) (_ []byte, err error)
 	case r.Key != nil:
 		return r.Key, nil
 	default:
-		return id, nil
+		return m.idText(), nil
 	}
+}
+
+// idText is the text of the event id, in scratch memory.
+func (m *maker) idText() []byte {
+	m.scratch = m.uid.appendText(m.scratch[:0])
+	return m.scratch
 }
 
 // plainTexts appends the text of key fields whose hash picks a topic: plain

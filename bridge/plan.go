@@ -44,7 +44,8 @@ type plan struct {
 	avro       bool // bundles are Avro
 	attributes []mappedAttribute
 	bridge     string // value of kappa-bridge
-	maxMessage int    // largest message in bytes, as an entry of a request
+	fixed      fixedAttributes
+	maxMessage int // largest message in bytes, as an entry of a request
 }
 
 type route struct {
@@ -129,6 +130,7 @@ func newPlan(name, version string, spec *jobspecs.BridgeSpec) (*plan, error) {
 	for _, t := range p.topics {
 		longest = max(longest, len(topicName(spec.Project, t)))
 	}
+	p.fixed = newFixedAttributes(p.bridge)
 	p.maxMessage = maxRequestBytes - requestSize(longest)
 	var err error
 	p.program, err = transform.New(spec.Transform, transform.Options{Needed: needed, HTTP: http.DefaultClient, Secret: kafka.Secret})

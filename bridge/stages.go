@@ -29,7 +29,7 @@ func (b *Bridge) openStages(ctx context.Context) error {
 		brokers = max(brokers, s.brokers)
 	}
 	workers := runtime.GOMAXPROCS(0)
-	b.sizes = divide(limits, len(b.sources), brokers, workers, b.plan)
+	b.sizes = divide(limits, max(len(b.sources), 1), brokers, workers, b.plan)
 	s := &stages{plan: b.plan}
 	b.stages = s
 	p := &publisher{

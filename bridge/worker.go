@@ -129,6 +129,9 @@ func (w *worker) record(ctx context.Context, e *event) error {
 // event makes the message of event i of e's record into e. The error is a
 // *badRecord or that of ctx.
 func (w *worker) event(ctx context.Context, e *event, i int) error {
+	if len(w.attributes) == 0 && e.record.Value != nil {
+		return w.plain(ctx, e, i)
+	}
 	if err := w.describe(i, e.record, e.origin); err != nil {
 		return err
 	}
@@ -140,8 +143,8 @@ func (w *worker) event(ctx context.Context, e *event, i int) error {
 func (w *worker) encode(ctx context.Context, e *event) error {
 	inner := w.draft.inner()
 	size := fieldSize(inner)
-	if size > w.maxMessage {
-		return bad(reasonTooLarge, fmt.Errorf("the message has %d bytes, Pub/Sub takes %d", size, w.maxMessage))
+	if err := w.fits(size); err != nil {
+		return err
 	}
 	apart := w.asIs && len(w.draft.data) >= minApart
 	if apart {
@@ -157,6 +160,14 @@ func (w *worker) encode(ctx context.Context, e *event) error {
 	s.used, e.cut = len(text), cut
 	e.entry = s.all[e.at:s.used:s.used]
 	s.left.Add(1)
+	return nil
+}
+
+// fits refuses a message that no request has room for.
+func (p *plan) fits(size int) error {
+	if size > p.maxMessage {
+		return bad(reasonTooLarge, fmt.Errorf("the message has %d bytes, Pub/Sub takes %d", size, p.maxMessage))
+	}
 	return nil
 }
 

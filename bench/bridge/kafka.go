@@ -8,9 +8,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kappa-migrate/kappa/bench/internal/event"
+	"github.com/kappa-migrate/kappa/bench/internal/proc"
 	"github.com/kappa-migrate/kappa/internal/apachekafka"
 )
 
@@ -24,7 +27,7 @@ const (
 
 // apacheKafka starts Apache Kafka, tuned for throughput.
 func apacheKafka(ctx context.Context) (*apachekafka.Cluster, error) {
-	return apachekafka.Start(ctx, apachekafka.Config{
+	c, err := apachekafka.Start(ctx, apachekafka.Config{
 		Brokers: kafkaBrokers,
 		JVM:     []string{"-Xms1g", "-Xmx1g", "-XX:+UseG1GC"},
 		Properties: map[string]string{
@@ -36,6 +39,35 @@ func apacheKafka(ctx context.Context) (*apachekafka.Cluster, error) {
 			"offsets.topic.replication.factor": "1",
 		},
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := coordinated(ctx, c.Addrs(apachekafka.Plaintext)); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// coordinated waits until consumer groups have a coordinator: the first one of a
+// new cluster waits for the topic that holds offsets, which is not measured.
+func coordinated(ctx context.Context, addrs []string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(addrs...))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		_, err := kadm.NewClient(client).FetchOffsets(ctx, "bench")
+		if err == nil || errors.Is(err, kerr.GroupIDNotFound) {
+			return nil
+		}
+		if !proc.Wait(ctx, 100*time.Millisecond) {
+			return fmt.Errorf("wait for a group coordinator: %w", err)
+		}
+	}
 }
 
 // open makes the topic that a group of cases reads.

@@ -88,9 +88,9 @@ func run(ctx context.Context) (err error) {
 	if b.scale, err = pick(name, &o); err != nil {
 		return err
 	}
-	packages := []string{"./bench/feed", "./bench/pubsubcount", "./bench/rawfetch", "./bench/rawpublish", "./bench/produce"}
+	packages := []string{"bench/feed", "bench/pubsubcount", "bench/rawfetch", "bench/rawpublish", "bench/produce"}
 	if o.kappa == "" {
-		packages = append(packages, "./cmd/kappa")
+		packages = append(packages, "cmd/kappa")
 		b.bridge = filepath.Join(dir, "kappa")
 	}
 	b.say("building …")

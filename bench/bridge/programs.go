@@ -135,9 +135,15 @@ func (p *program) stop(grace time.Duration) error {
 	return nil
 }
 
-// build builds the programs into dir.
+const module = "github.com/kappa-migrate/kappa/"
+
+// build builds programs of this module into dir.
 func build(ctx context.Context, dir string, packages ...string) error {
-	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-o", dir + string(filepath.Separator)}, packages...)...)
+	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	for _, p := range packages {
+		args = append(args, module+p)
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", strings.Join(packages, " "), err, out)
 	}

@@ -84,6 +84,8 @@ type caseResult struct {
 	MessageBytes  figure  `json:"message_bytes"` // of data
 	PerRequest    figure  `json:"messages_per_request"`
 	ServerCPU     figure  `json:"server_cpu_us_per_message"`
+	AckP50        figure  `json:"ack_p50_ms"` // poll of a request's first record to its acknowledgement, at full load
+	AckP99        figure  `json:"ack_p99_ms"`
 	Checked       int64   `json:"checked_ids"`
 	ToRaw         float64 `json:"ratio_to_fetch_plus_publish"`
 	ToPassthrough float64 `json:"ratio_to_passthrough,omitempty"`
@@ -101,6 +103,8 @@ func caseOf(g group, transform string, runs []bridgeSample) caseResult {
 	c.MessageBytes = figureBy(runs, func(s bridgeSample) float64 { return s.dataBytes })
 	c.PerRequest = figureBy(runs, func(s bridgeSample) float64 { return s.perRequest })
 	c.ServerCPU = figureBy(runs, func(s bridgeSample) float64 { return s.serverCPU })
+	c.AckP50 = figureBy(runs, func(s bridgeSample) float64 { return s.ackP50 })
+	c.AckP99 = figureBy(runs, func(s bridgeSample) float64 { return s.ackP99 })
 	return c
 }
 
@@ -181,15 +185,15 @@ func (r *result) print(w io.Writer) error {
 
 func (r *result) table(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "case\tCPU µs/record\tmin–max\trecords/s\tMB/s\tpeak MiB\t× raw\t× pass-through\tmsgs/request\t")
+	fmt.Fprintln(t, "case\tCPU µs/record\tmin–max\trecords/s\tMB/s\tpeak MiB\t× raw\t× pass-through\tmsgs/request\tack p50/p99 ms\t")
 	row := func(name string, f rawResult, rest string) {
 		fmt.Fprintf(t, "%s\t%.2f\t%.2f–%.2f\t%.0f\t%.0f\t%.0f\t%s\t\n", name, f.CPU.Median, f.CPU.Min, f.CPU.Max, f.Rate.Median, f.MB.Median, f.PeakRSS.Median, rest)
 	}
 	for _, g := range r.Groups {
 		name := sizeName(g.RecordBytes) + "-" + g.Compression
 		if len(g.Fetch.CPU.Runs) > 0 {
-			row("fetch-only-"+name, g.Fetch, "\t\t")
-			row("publish-only-"+name, g.Publish, "\t\t")
+			row("fetch-only-"+name, g.Fetch, "\t\t\t")
+			row("publish-only-"+name, g.Publish, "\t\t\t")
 		}
 		for _, c := range g.Cases {
 			raw, pass := "", ""
@@ -199,7 +203,7 @@ func (r *result) table(w io.Writer) error {
 			if c.ToPassthrough > 0 {
 				pass = fmt.Sprintf("%.2f", c.ToPassthrough)
 			}
-			row(c.Name, c.rawResult, fmt.Sprintf("%s\t%s\t%.0f", raw, pass, c.PerRequest.Median))
+			row(c.Name, c.rawResult, fmt.Sprintf("%s\t%s\t%.0f\t%.0f/%.0f", raw, pass, c.PerRequest.Median, c.AckP50.Median, c.AckP99.Median))
 		}
 	}
 	return t.Flush()

@@ -241,6 +241,8 @@ type bridgeSample struct {
 	serverCPU  float64 // µs per message
 	dataBytes  float64 // per message
 	perRequest float64 // messages
+	ackP50     float64 // ms from the poll of a request's first record to its acknowledgement
+	ackP99     float64
 	ids        count.Report
 }
 
@@ -262,6 +264,10 @@ func (b *bench) measure(ctx context.Context, k *broker, transform string, size i
 	if err != nil {
 		return m, err
 	}
+	acks, err := r.acks(ctx)
+	if err != nil {
+		return m, r.failed(err)
+	}
 	if err := b.profiled(ctx, r); err != nil {
 		return m, err
 	}
@@ -269,6 +275,12 @@ func (b *bench) measure(ctx context.Context, k *broker, transform string, size i
 	if err != nil {
 		return m, err
 	}
+	later, err := r.acks(ctx)
+	if err != nil {
+		return m, r.failed(err)
+	}
+	acks = later.since(acks)
+	m.ackP50, m.ackP99 = acks.quantile(0.5), acks.quantile(0.99)
 	messages := float64(s1.Messages - s0.Messages)
 	if messages == 0 {
 		return m, r.failed(errors.New("no messages in the window"))

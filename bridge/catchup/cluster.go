@@ -202,6 +202,35 @@ func (c *cluster) list(ctx context.Context, ask func(context.Context, ...string)
 	return l, c.wrap("look up offsets", err)
 }
 
+// coordinatorPatience is how long groups are waited for: a cluster that never
+// had one, or whose brokers change, takes a few seconds to find who keeps it.
+const coordinatorPatience = 20 * time.Second
+
+// patiently asks about groups until there is a coordinator to answer.
+func patiently[T any](ctx context.Context, ask func() (T, error)) (T, error) {
+	for deadline := time.Now().Add(coordinatorPatience); ; {
+		found, err := ask()
+		waits := errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) || errors.Is(err, kerr.NotCoordinator)
+		if !waits || time.Now().After(deadline) {
+			return found, err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return found, err
+		}
+	}
+}
+
+// set commits offsets of a group that has no members, in the name of nobody.
+func (c *cluster) set(ctx context.Context, group string, offsets kadm.Offsets) error {
+	if len(offsets) == 0 {
+		return nil
+	}
+	_, err := patiently(ctx, func() (struct{}, error) { return struct{}{}, c.admin.CommitAllOffsets(ctx, group, offsets) })
+	return err
+}
+
 // ends looks up where the partitions end, for what the source may read.
 func (c *cluster) ends(ctx context.Context) (kadm.ListedOffsets, error) {
 	if c.readCommitted() {
@@ -212,7 +241,9 @@ func (c *cluster) ends(ctx context.Context) (kadm.ListedOffsets, error) {
 
 // committed looks up the group's offsets.
 func (c *cluster) committed(ctx context.Context) (kadm.OffsetResponses, error) {
-	found, err := c.admin.FetchOffsetsForTopics(ctx, c.Spec.Group, c.topics...)
+	found, err := patiently(ctx, func() (kadm.OffsetResponses, error) {
+		return c.admin.FetchOffsetsForTopics(ctx, c.Spec.Group, c.topics...)
+	})
 	if errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, nil // nobody has committed yet
 	}
@@ -224,7 +255,9 @@ func (c *cluster) committed(ctx context.Context) (kadm.OffsetResponses, error) {
 
 // accepted looks up the gaps that somebody has accepted.
 func (c *cluster) accepted(ctx context.Context) (map[string]map[int32]*bridge.Acceptance, error) {
-	found, err := bridge.AcceptedGaps(ctx, c.admin, c.Spec.Group, c.topics...)
+	found, err := patiently(ctx, func() (map[string]map[int32]*bridge.Acceptance, error) {
+		return bridge.AcceptedGaps(ctx, c.admin, c.Spec.Group, c.topics...)
+	})
 	return found, c.wrap("look up what was accepted", err)
 }
 

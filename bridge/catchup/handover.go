@@ -104,7 +104,7 @@ func (c *cluster) anchor(ctx context.Context, p *Plan, log *slog.Logger) error {
 	if len(offsets) == 0 {
 		return nil
 	}
-	err = c.admin.CommitAllOffsets(ctx, c.Spec.Group, offsets)
+	err = c.set(ctx, c.Spec.Group, offsets)
 	return c.busy(err, "commit where the range begins")
 }
 
@@ -161,7 +161,7 @@ func (c *cluster) handOver(ctx context.Context, spans []*span) ([]Handed, error)
 	}
 	// A commit by somebody who is not a member is refused by Kafka itself while
 	// the group has members, so nobody who reads can be overtaken.
-	if err := c.busy(c.admin.CommitAllOffsets(ctx, c.Spec.Group, offsets), "hand over to group "+c.Spec.Group); err != nil {
+	if err := c.busy(c.set(ctx, c.Spec.Group, offsets), "hand over to group "+c.Spec.Group); err != nil {
 		return nil, err
 	}
 	return all, c.passed(ctx, spans)

@@ -11,8 +11,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/jobspecs"
@@ -324,130 +326,6 @@ func TestPlanInPart(t *testing.T) {
 	}
 }
 
-// Offsets of a topic that was created again, or that are gone, are said, not
-// jumped over (invariant B3).
-func TestPlanOfWhatIsGone(t *testing.T) {
-	ctx := context.Background()
-	k := newKafka(t, 1, "in")
-	fill(t, client(t, k), "in", 0, 100, 10)
-	c := newCatchup(t, source("main", k, "in"))
-	plan := makePlan(t, c, Request{Splits: 2})
-	if err := c.Save(ctx, plan); err != nil {
-		t.Fatal(err)
-	}
-	admin := c.clusters["main"].admin
-	gone := make(kadm.Offsets)
-	gone.Add(kadm.Offset{Topic: "in", At: 30, LeaderEpoch: -1})
-	if _, err := admin.DeleteRecords(ctx, gone); err != nil {
-		t.Fatal(err)
-	}
-	_, err := c.Make(ctx, Request{Splits: 2})
-	if err == nil || !strings.Contains(err.Error(), "offsets 0 to 29 (30 of them) are gone") {
-		t.Errorf("truncated: %v", err)
-	}
-	if _, err := admin.DeleteTopic(ctx, "in"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.CreateTopic(ctx, 1, 1, nil, "in"); err != nil {
-		t.Fatal(err)
-	}
-	for r := range plan.ranges {
-		r.Next = r.To
-	}
-	fresh := newCatchup(t, source("main", k, "in"))
-	if err := fresh.write(ctx, plan); err != nil { // deleting a topic deletes its offsets, but some time later
-		t.Fatal(err)
-	}
-	was := make(kadm.Offsets)
-	was.Add(kadm.Offset{Topic: "in", At: 0, LeaderEpoch: -1, Metadata: topicIDMark + plan.Splits[0].Ranges[0].TopicID})
-	if err := fresh.clusters["main"].admin.CommitAllOffsets(ctx, "g", was); err != nil {
-		t.Fatal(err)
-	}
-	for name, f := range map[string]func() error{
-		"load":      func() error { _, err := c.Load(ctx); return err },
-		"plan":      func() error { _, err := c.Make(ctx, Request{Splits: 2}); return err },
-		"hand over": func() error { _, err := c.HandOver(ctx, plan); return err },
-	} {
-		if err := f(); err == nil || !strings.Contains(err.Error(), "created again") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// A topic that was created again is not read as if it were the old one, even
-// though Kafka has forgotten the offsets of the old one.
-func TestPlanOfTopicCreatedAgain(t *testing.T) {
-	ctx := context.Background()
-	k := newKafka(t, 1, "in", "__consumer_offsets")
-	fill(t, client(t, k), "in", 0, 100, 10)
-	c := newCatchup(t, source("main", k, "in"))
-	plan := makePlan(t, c, Request{Splits: 2})
-	if err := c.Save(ctx, plan); err != nil {
-		t.Fatal(err)
-	}
-	admin := kadm.NewClient(client(t, k))
-	if _, err := admin.DeleteTopic(ctx, "in"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := admin.DeleteGroups(ctx, "g", "g.catchup-0", "g.catchup-1"); err != nil { // as Kafka does
-		t.Fatal(err)
-	}
-	if _, err := admin.CreateTopic(ctx, 1, 1, nil, "in"); err != nil {
-		t.Fatal(err)
-	}
-	fill(t, client(t, k), "in", 0, 100, 10)
-	c = newCatchup(t, source("main", k, "in"))
-	if _, _, err := c.Find(ctx, Request{Splits: 2}); err == nil || !strings.Contains(err.Error(), "created again") {
-		t.Errorf("a new plan over the new topic: %v", err)
-	}
-}
-
-// While a bridge reads in the group, nothing is handed over, and what it has
-// reached counts.
-func TestHandOverWaitsForTheGroup(t *testing.T) {
-	ctx := context.Background()
-	k := newKafka(t, 1, "in")
-	fill(t, client(t, k), "in", 0, 100, 10)
-	c := newCatchup(t, source("main", k, "in"))
-	plan := makePlan(t, c, Request{Splits: 2})
-	if err := c.Save(ctx, plan); err != nil {
-		t.Fatal(err)
-	}
-	for r := range plan.ranges {
-		r.Next = r.To
-	}
-	member := client(t, k, kgo.ConsumerGroup("g"), kgo.ConsumeTopics("in"), kgo.DisableAutoCommit())
-	fetches := member.PollRecords(ctx, 1)
-	if err := fetches.Err(); err != nil {
-		t.Fatal(err)
-	}
-	_, err := c.HandOver(ctx, plan)
-	var e *exit.Error
-	if !errors.As(err, &e) || !strings.Contains(e.Hint, "stop the bridge") {
-		t.Errorf("handed over to a group that reads: %v", err)
-	}
-	if err := member.CommitRecords(ctx, &kgo.Record{Topic: "in", Offset: 99, LeaderEpoch: -1}); err != nil {
-		t.Fatal(err)
-	}
-	handed, err := c.HandOver(ctx, plan)
-	if err != nil || len(handed) != 1 || handed[0].Now != 100 {
-		t.Errorf("the group is at the end already: %+v, %v", handed, err)
-	}
-}
-
-func TestHandOverDecision(t *testing.T) {
-	s := &span{source: "s", topic: "t", from: 10, to: 20}
-	for _, c := range []struct {
-		committed, now int64
-		left           string
-	}{{10, 20, ""}, {15, 20, ""}, {20, 20, ""}, {25, 25, ""}, {9, 9, "what lies between was not read"}, {-1, -1, "no offset"}} {
-		h := handOver(s, c.committed)
-		if h.Now != c.now || (h.Left == "") != (c.left == "") || !strings.Contains(h.Left, c.left) {
-			t.Errorf("at %d: %+v", c.committed, h)
-		}
-	}
-}
-
 // Transactions leave offsets without records, and aborted records count for
 // nothing.
 func TestPlanTransactions(t *testing.T) {
@@ -491,5 +369,48 @@ func TestMeasureInflow(t *testing.T) {
 	in, err := inflow(a, b, plan.density(b))
 	if err != nil || in.RecordsPerSecond != 50 || math.Abs(in.BytesPerSecond-50*110) > 1 {
 		t.Errorf("%+v, %v", in, err)
+	}
+}
+
+// A cluster that never had a group has no coordinator at first.
+func TestPlanWaitsForCoordinator(t *testing.T) {
+	k := newKafka(t, 1, "in")
+	fill(t, client(t, k), "in", 0, 100, 10)
+	until := time.Now().Add(time.Second)
+	k.ControlKey(int16(kmsg.OffsetFetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		if time.Now().After(until) {
+			return nil, nil, false
+		}
+		fr := req.(*kmsg.OffsetFetchRequest)
+		resp := fr.ResponseKind().(*kmsg.OffsetFetchResponse)
+		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		for _, g := range fr.Groups {
+			rg := kmsg.NewOffsetFetchResponseGroup()
+			rg.Group, rg.ErrorCode = g.Group, kerr.CoordinatorNotAvailable.Code
+			resp.Groups = append(resp.Groups, rg)
+		}
+		return resp, nil, true
+	})
+	c := newCatchup(t, source("main", k, "in"))
+	if p := planned(t, c, 2); p.Offsets != 100 {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestPatiently(t *testing.T) {
+	asked := 0
+	n, err := patiently(context.Background(), func() (int, error) {
+		if asked++; asked < 3 {
+			return 0, fmt.Errorf("wrapped: %w", kerr.CoordinatorNotAvailable)
+		}
+		return 7, nil
+	})
+	if n != 7 || err != nil || asked != 3 {
+		t.Errorf("%d, %v after %d questions", n, err, asked)
+	}
+	asked = 0
+	if _, err := patiently(context.Background(), func() (int, error) { asked++; return 0, kerr.GroupAuthorizationFailed }); err == nil || asked != 1 {
+		t.Errorf("%v after %d questions", err, asked)
 	}
 }

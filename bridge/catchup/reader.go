@@ -78,6 +78,8 @@ type fetcher struct {
 	stretch *bridge.Stretch
 	epoch   int32 // leader epoch of the last record
 	again   bool  // look for the leader again
+
+	idle time.Time // since when fetches bring nothing; zero: they do
 }
 
 // errGone says that a range was stopped.
@@ -117,8 +119,9 @@ func (f *fetcher) next(ctx context.Context) error {
 		if part.Err != nil {
 			return part.Err
 		}
-		return kerr.OffsetNotAvailable // the leader has not got there yet, since it changed
+		return f.nothing(ctx, at)
 	}
+	f.idle = time.Time{}
 	records := part.Records
 	for n := len(records); n > 0 && records[n-1].Offset >= f.of.To; n-- {
 		records = records[:n-1]
@@ -133,6 +136,29 @@ func (f *fetcher) next(ctx context.Context) error {
 		return errGone
 	}
 	return nil
+}
+
+// nothing deals with a fetch that brought nothing, though the range goes on: a
+// new leader may need a moment to know how far its log reaches. If it stays so,
+// the log was cut back (invariant B3).
+func (f *fetcher) nothing(ctx context.Context, at int64) error {
+	if f.idle.IsZero() {
+		f.idle = time.Now()
+	}
+	if time.Since(f.idle) < f.patience {
+		return kerr.OffsetNotAvailable
+	}
+	c := f.c.clusters[f.of.Source]
+	ends, err := c.list(ctx, c.admin.ListEndOffsets)
+	if err != nil {
+		return err
+	}
+	if end, ok := ends.Lookup(f.of.Topic, f.of.Partition); ok && end.Offset < f.of.To {
+		f.stop(f.of, f.stretch, fmt.Sprintf("offsets %d to %d (%d), which had been there when the range was planned, are gone: the log was cut back", end.Offset, f.of.To-1, f.of.To-end.Offset))
+		return errGone
+	}
+	f.idle = time.Time{} // they are there: wait on
+	return fmt.Errorf("the broker gives nothing at offset %d, though the log goes on", at)
 }
 
 // explain finds out whether a failed fetch means that something is gone

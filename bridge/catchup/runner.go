@@ -52,7 +52,10 @@ type Runner struct {
 	log     *slog.Logger
 	options map[string][]kgo.Opt
 	decode  kgo.Decompressor
-	hard    context.Context // done when what is in flight is given up
+	// patience is how long a broker may give nothing of a range before the end of
+	// the log is looked up.
+	patience time.Duration
+	hard     context.Context // done when what is in flight is given up
 
 	mu      sync.Mutex
 	active  map[*Range]*bridge.Stretch // read, or read and not committed to the end yet
@@ -75,7 +78,7 @@ func (c *Catchup) NewRunner(p *Plan, cfg RunConfig) (*Runner, error) {
 	}
 	return &Runner{
 		c: c, plan: p, cfg: cfg, bridge: b, log: cfg.Bridge.Log, options: make(map[string][]kgo.Opt),
-		decode: kgo.DefaultDecompressor(), active: make(map[*Range]*bridge.Stretch),
+		decode: kgo.DefaultDecompressor(), patience: 10 * time.Second, active: make(map[*Range]*bridge.Stretch),
 	}, nil
 }
 

@@ -129,7 +129,10 @@ func (c *cluster) load(ctx context.Context) ([]stored, error) {
 	}
 	var found []stored
 	for chunk := range slices.Chunk(names, 100) {
-		many := c.admin.FetchManyOffsets(ctx, chunk...)
+		many, _ := patiently(ctx, func() (kadm.FetchOffsetsResponses, error) {
+			many := c.admin.FetchManyOffsets(ctx, chunk...)
+			return many, many.Error() // the error of each is looked at below
+		})
 		for _, name := range chunk {
 			of, ok := many[name]
 			if !ok {
@@ -232,10 +235,7 @@ func (c *cluster) commit(ctx context.Context, p *Plan, split int, ranges []*Rang
 		}
 		offsets.Add(kadm.Offset{Topic: r.Topic, Partition: r.Partition, At: r.Next, LeaderEpoch: -1, Metadata: text})
 	}
-	if len(offsets) == 0 {
-		return nil
-	}
-	if err := c.admin.CommitAllOffsets(ctx, splitGroup(c.Spec.Group, split), offsets); err != nil {
+	if err := c.set(ctx, splitGroup(c.Spec.Group, split), offsets); err != nil {
 		return c.wrap(fmt.Sprintf("commit the positions of split %d", split), err)
 	}
 	return nil

@@ -83,6 +83,7 @@ func (n *inspection) subscriptions(ctx context.Context, name string) (int, error
 // mayPublish asks whether the credentials may publish. Emulators cannot say.
 func (n *inspection) mayPublish(ctx context.Context, name, keeps string) Check {
 	const permission = "pubsub.topics.publish"
+	//lint:ignore SA1019 any of the pooled connections will do
 	policy := iampb.NewIAMPolicyClient(n.PubSub.TopicAdminClient.Connection())
 	resp, err := policy.TestIamPermissions(ctx, &iampb.TestIamPermissionsRequest{Resource: name, Permissions: []string{permission}})
 	switch {

@@ -167,11 +167,11 @@ func names(topics []kadm.TopicDetail) []string {
 // group looks at the consumer group.
 func (n *inspection) group(ctx context.Context, s *source, subject string) {
 	subject += " group " + s.spec.Group
-	offsets, err := s.admin.FetchOffsets(ctx, s.spec.Group)
+	offsets, err := kafka.Committed(ctx, s.admin, s.spec.Group)
 	if err == nil {
 		err = offsets.Error()
 	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	if err != nil {
 		n.failed(subject, kafka.Explain(err, s.spec.KafkaCluster))
 		return
 	}

@@ -34,6 +34,8 @@ func TestAvroCorrupt(t *testing.T) {
 		{`["null","int"]`, "\x01", errAvroBranch},
 		{`{"type":"enum","name":"E","symbols":["A"]}`, "\x02", errAvroSymbol},
 		{`{"type":"array","items":"long"}`, huge + "\x00", errAvroShort},
+		{`{"type":"array","items":"double"}`, huge + "\x00", errAvroShort},
+		{`{"type":"array","items":"double"}`, "\x80\x80\x80\x80\x80\x80\x80\x80\x40\x00", errAvroShort},
 		{`{"type":"array","items":"null"}`, "\xfe\xff\xff\xff\x0f\x00", errAvroNodes},
 		{`{"type":"array","items":"null"}`, "\x01\x00", errAvroShort},
 		{`{"type":"array","items":"int"}`, "\x01\x04\x02\x00", errAvroBlock},
@@ -49,6 +51,9 @@ func TestAvroCorrupt(t *testing.T) {
 		read := func() error {
 			fields, err := f.fields(root, []byte(c.data), nil)
 			if err != nil {
+				return err
+			}
+			if _, err := f.items(fields[0].typ, fields[0].value, nil); err != nil && !errors.Is(err, errNotList) {
 				return err
 			}
 			var r result

@@ -54,6 +54,11 @@ func TestAvroNestedChanges(t *testing.T) {
 	}
 	for _, home := range []any{nil, map[string]any{"city": "Oslo", "zip": "2"}} {
 		got := runAvro(t, spec, nestedRecord(t, home))
+		for range 20 {
+			if again := runAvro(t, spec, nestedRecord(t, home)); again[0] != got[0] {
+				t.Fatal("one record, other bytes")
+			}
+		}
 		var back any
 		if rest, err := avro.MustParse(schema).Decode([]byte(got[0]), &back); err != nil || len(rest) > 0 {
 			t.Fatal(err, len(rest))
@@ -68,6 +73,23 @@ func TestAvroNestedChanges(t *testing.T) {
 		}), back); d != "" {
 			t.Error(d)
 		}
+	}
+}
+
+// TestAvroDerivedDefault: the default of a record that has changed is left out.
+func TestAvroDerivedDefault(t *testing.T) {
+	const schema = `{"type":"record","name":"R","fields":[{"name":"p","type":{"type":"record","name":"P","fields":[{"name":"a","type":"int"}]},"default":{"a":1}}]}`
+	spec := jobspecs.Transform{
+		Decode: "avro", Schema: jobspecs.Schemas{File: writeFile(t, "in.avsc", schema)}, Encode: "same",
+		Rename: map[string]string{"p.a": "b"},
+	}
+	p, err := New(spec, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"fields":[{"name":"p","type":{"fields":[{"name":"b","type":"int"}],"name":"P","type":"record"}}],"name":"R","type":"record"}`
+	if got := p.OutputSchema(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
 

@@ -47,6 +47,18 @@ var avroResolutions = []struct {
 		value:  map[string]any{"a": "Z", "b": "Y"},
 	},
 	{
+		name:   "less in the same order",
+		writer: `{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"enum","name":"E","symbols":["X","Y"]}},{"name":"i","type":{"type":"record","name":"I","fields":[{"name":"x","type":"int"},{"name":"y","type":"int"}]}}]}`,
+		reader: `{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"enum","name":"E","symbols":["X"],"default":"X"}},{"name":"i","type":{"type":"record","name":"I","fields":[{"name":"x","type":"int"}]}}]}`,
+		value:  map[string]any{"a": "Y", "i": map[string]any{"x": int32(1), "y": int32(2)}},
+	},
+	{
+		name:   "the namespace around a name comes first",
+		writer: `{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"fixed","name":"F","size":1}},{"name":"b","type":{"type":"record","name":"n.I","fields":[{"name":"x","type":{"type":"fixed","name":"F","size":2}},{"name":"y","type":"F"}]}}]}`,
+		reader: `{"type":"record","name":"R","fields":[{"name":"b","type":{"type":"record","name":"n.I","fields":[{"name":"y","type":{"type":"fixed","name":"F","size":2}}]}}]}`,
+		value:  map[string]any{"a": []byte("1"), "b": map[string]any{"x": []byte("22"), "y": []byte("33")}},
+	},
+	{
 		name:   "into a union",
 		writer: `{"type":"record","name":"R","fields":[{"name":"a","type":"int"},{"name":"b","type":["string","null"]},{"name":"c","type":["null","int"]}]}`,
 		reader: `{"type":"record","name":"R","fields":[{"name":"a","type":["null","long"]},{"name":"b","type":["null","string"]},{"name":"c","type":["string","null","long"]}]}`,

@@ -80,6 +80,7 @@ func TestOneIsLostAndOneComesTwiceInTheRawTable(t *testing.T) {
 }
 
 func TestBySubscription(t *testing.T) {
+	t.Parallel() // it waits longer than an ack deadline
 	for _, ack := range []bool{false, true} {
 		t.Run(map[bool]string{false: "not acknowledged", true: "acknowledged"}[ack], func(t *testing.T) {
 			t.Parallel()
@@ -96,6 +97,9 @@ func TestBySubscription(t *testing.T) {
 			other.Data = []byte("another content")
 			w.publish(client, w.message(0, 3), other, &pubsubpb.PubsubMessage{Data: []byte("no id")})
 			subs := &Subscriptions{Client: client, Project: project, Names: []string{"verify"}, Topics: []string{"out"}, Ack: ack, Quiet: 11 * time.Second}
+			if ack {
+				subs.Quiet = time.Second
+			}
 			r := w.verify(w.config(subs))
 			want := Counts{Records: 20, Expected: 20, Arrived: 19, Missing: 1, Duplicated: 2, Duplicates: 2, Conflicts: 1}
 			if diff := cmp.Diff(want, r.Totals); diff != "" {
@@ -108,7 +112,7 @@ func TestBySubscription(t *testing.T) {
 			// What was not acknowledged is there for the next run, what was is not.
 			w.publish(client, w.message(0, 7))
 			if ack {
-				subs.Timeout = 3 * time.Second
+				subs.Timeout = time.Second
 			}
 			if again := w.verify(w.config(subs)); (again.Totals.Arrived == 20) == ack {
 				t.Errorf("%d events arrived in the second run", again.Totals.Arrived)
@@ -388,6 +392,7 @@ func (w *world) letters(offsets ...int) []string {
 // TestDeadLetters: what can only be a dead letter must be one, and an event
 // that the destination refused is one instead of missing.
 func TestDeadLetters(t *testing.T) {
+	t.Parallel() // likewise
 	w := newWorld(t, 1)
 	_, err := w.admin.CreateTopics(t.Context(), 1, 1, nil, "dead")
 	w.must(err)

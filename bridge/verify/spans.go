@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,11 +9,11 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kappa-migrate/kappa/internal/envelope"
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/kafka"
 )
 
 // Cluster is a Kafka cluster that is read.
@@ -229,12 +228,9 @@ func listOffsets(ctx context.Context, admin *kadm.Client, c *Cluster, r *Range) 
 	if c.Group == "" {
 		return l, nil
 	}
-	l.committed, err = admin.FetchOffsets(ctx, c.Group)
+	l.committed, err = kafka.Committed(ctx, admin, c.Group)
 	if err == nil {
 		err = l.committed.Error()
-	}
-	if errors.Is(err, kerr.GroupIDNotFound) { // it has committed nothing yet
-		return l, nil
 	}
 	if err != nil {
 		return l, fmt.Errorf("of group %s: %w", c.Group, err)

@@ -13,6 +13,7 @@ type DeadLetter struct {
 	Key      []byte   `json:"key"`
 	Value    []byte   `json:"value"`
 	Headers  []Header `json:"headers,omitempty"`
+	Omitted  string   `json:"omitted,omitempty"` // what of the record the letter lacks: key, headers
 }
 
 // Header is a record's header.

@@ -164,6 +164,7 @@ func TestRecreatedTopic(t *testing.T) {
 			}
 			return ""
 		})
+		r.known(r.name)
 	}
 	stopped := func(b *bridge) {
 		b.Helper()

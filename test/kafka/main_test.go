@@ -34,6 +34,7 @@ import (
 var (
 	cluster   *apachekafka.Cluster
 	authority *apachekafka.Authority
+	client    *kgo.Client // of the cluster, for questions
 	admin     *kadm.Client
 	dest      *pubsubclient.Client
 	destAddr  string
@@ -88,8 +89,7 @@ func run(m *testing.M) (int, error) {
 	}
 	defer cluster.Close()
 	fmt.Printf("three Kafka brokers started in %s\n", time.Since(begin).Round(100*time.Millisecond))
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Addrs(apachekafka.Plaintext)...))
-	if err != nil {
+	if client, err = kgo.NewClient(kgo.SeedBrokers(cluster.Addrs(apachekafka.Plaintext)...)); err != nil {
 		return 0, err
 	}
 	defer client.Close()

@@ -24,7 +24,9 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/kappa-migrate/kappa/internal/apachekafka"
 	"github.com/kappa-migrate/kappa/internal/child"
@@ -72,6 +74,35 @@ func (r *rig) create(topic string, partitions int32, configs ...string) {
 	if _, err := admin.CreateTopic(r.ctx, partitions, 3, set, topic); err != nil {
 		r.Fatal(err)
 	}
+	r.known(topic)
+}
+
+// known waits until every broker knows a topic and the leaders of it: they learn
+// of it one after the other.
+func (r *rig) known(topic string) {
+	r.Helper()
+	r.until("all brokers know the topic "+topic, func() string {
+		for n := 1; n <= cluster.Size(); n++ {
+			req := kmsg.NewPtrMetadataRequest()
+			t := kmsg.NewMetadataRequestTopic()
+			t.Topic = &topic
+			req.Topics = append(req.Topics, t)
+			resp, err := client.Broker(n).Request(r.ctx, req)
+			if err != nil {
+				return err.Error()
+			}
+			found := resp.(*kmsg.MetadataResponse).Topics[0]
+			if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
+				return fmt.Sprintf("broker %d: %v", n, err)
+			}
+			for _, p := range found.Partitions {
+				if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+					return fmt.Sprintf("broker %d: partition %d: %v", n, p.Partition, err)
+				}
+			}
+		}
+		return ""
+	})
 }
 
 // destination makes the Pub/Sub topics, with a subscription each.

@@ -1,6 +1,7 @@
 package operations
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,7 +13,9 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
 
+	"github.com/kappa-migrate/kappa/bridge/transform"
 	"github.com/kappa-migrate/kappa/internal/cli"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
 )
@@ -25,10 +28,13 @@ var (
 	spacing = regexp.MustCompile(`\s+`)
 )
 
+func tree() *cobra.Command {
+	return cli.New(&app.App{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
+}
+
 // parseCommand parses the words after kappa as the program would.
 func parseCommand(args []string) error {
-	root := cli.New(&app.App{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
-	cmd, rest, err := root.Find(args)
+	cmd, rest, err := tree().Find(args)
 	if err != nil {
 		return err
 	}
@@ -46,7 +52,7 @@ func parseCommand(args []string) error {
 func TestGuideCommands(t *testing.T) {
 	page := read(t, guide)
 	found := 0
-	parse := func(line string) {
+	parse := func(line string, mention bool) {
 		words, err := split(line)
 		if err != nil {
 			t.Errorf("%s: %v", line, err)
@@ -56,6 +62,9 @@ func TestGuideCommands(t *testing.T) {
 			return
 		}
 		found++
+		if cmd, rest, err := tree().Find(words[1:]); mention && err == nil && cmd.Runnable() && len(rest) == 0 {
+			return // its name alone
+		}
 		if err := parseCommand(words[1:]); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
@@ -65,11 +74,11 @@ func TestGuideCommands(t *testing.T) {
 			continue
 		}
 		for line := range strings.Lines(strings.ReplaceAll(b[2], "\\\n", " ")) {
-			parse(strings.TrimSpace(strings.TrimPrefix(line, "$ ")))
+			parse(strings.TrimSpace(strings.TrimPrefix(line, "$ ")), false)
 		}
 	}
 	for _, m := range inline.FindAllStringSubmatch(fence.ReplaceAllString(page, ""), -1) {
-		parse(spacing.ReplaceAllString(m[1], " "))
+		parse(spacing.ReplaceAllString(m[1], " "), true)
 	}
 	if found < 15 {
 		t.Errorf("only %d commands found", found)
@@ -208,5 +217,96 @@ func TestGuideMetrics(t *testing.T) {
 	}
 	for n := range known {
 		t.Errorf("the guide's table lacks %s", n)
+	}
+}
+
+// TestGuideTransform: the guide's own transform does what the guide says.
+func TestGuideTransform(t *testing.T) {
+	var part struct {
+		Transform map[string]any
+	}
+	for _, b := range fence.FindAllStringSubmatch(read(t, guide), -1) {
+		if b[1] == "yaml" && strings.Contains(b[2], "amount_cents") {
+			if err := yaml.Unmarshal([]byte(b[2]), &part); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	program := compile(t, part.Transform)
+	for _, c := range []struct{ in, want string }{
+		{`{"status":"new","amount":2,"card":"4","cust":{"id":7,"address":"x"}}`, `{"status":"new","amount":2,"cust":{"customer_id":7,"region":"eu"},"amount_cents":200}`},
+		{`{"status":"new","amount":2.5,"cust":{}}`, `{"status":"new","amount":2.5,"cust":{"region":"eu"},"amount_cents":250}`},
+		{`{"status":"test","amount":2,"cust":{}}`, "filtered"},
+		{`{"status":"new","amount":2}`, "dead letter"},                    // no cust to set region in
+		{`{"status":"new","amount":"2 apples","cust":{}}`, "dead letter"}, // no number
+	} {
+		if got := apply(t, program, c.in); got != c.want {
+			t.Errorf("%s becomes %s, not %s", c.in, got, c.want)
+		}
+	}
+	part.Transform["filter"] = "record.cust.id == 7" // the name before the rename
+	if got := apply(t, compile(t, part.Transform), `{"amount":2,"cust":{"id":7}}`); !strings.Contains(got, `"customer_id":7`) {
+		t.Errorf("a filter by the name before the rename: %s", got)
+	}
+	delete(part.Transform, "filter")
+	part.Transform["set"] = map[string]any{"cents": "record.amount * 100.0"}
+	if got := apply(t, compile(t, part.Transform), `{"amount":2}`); got != "dead letter" {
+		t.Errorf("CEL mixes an int and a double: %s", got)
+	}
+}
+
+func compile(t *testing.T, spec map[string]any) *transform.Program {
+	t.Helper()
+	var doc map[string]any
+	if err := yaml.Unmarshal([]byte(smallest), &doc); err != nil {
+		t.Fatal(err)
+	}
+	doc["spec"].(map[string]any)["transform"] = spec
+	text, err := yaml.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := transform.New(load(t, "transform.yaml", string(text)).Spec.Transform, transform.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+func apply(t *testing.T, program *transform.Program, value string) string {
+	t.Helper()
+	m := program.NewMachine()
+	n, err := m.Apply(t.Context(), []byte(value))
+	var data []byte
+	if err == nil && n == 1 {
+		data, err = m.AppendData(nil, 0)
+	}
+	var wrong *transform.DataError
+	switch {
+	case errors.As(err, &wrong):
+		return "dead letter"
+	case err != nil:
+		t.Fatal(err)
+	case n == 0:
+		return "filtered"
+	}
+	return string(data)
+}
+
+// TestGuideReasons: the guide's table has every reason of a dead letter.
+func TestGuideReasons(t *testing.T) {
+	var want, got []string
+	for _, m := range regexp.MustCompile(`(?m)^\treason[A-Z]\w+\s*= "(\w+)"`).FindAllStringSubmatch(read(t, "../../bridge/message.go"), -1) {
+		want = append(want, m[1])
+	}
+	_, table, _ := strings.Cut(read(t, guide), "| `kappa-reason` |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(table, -1) {
+		got = append(got, m[1])
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(want, got) || len(want) < 5 {
+		t.Errorf("the guide has %q, the bridge %q", got, want)
 	}
 }

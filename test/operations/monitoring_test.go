@@ -85,7 +85,9 @@ func TestDashboard(t *testing.T) {
 			GridPos struct{ X, Y, W, H int }
 			Targets []struct{ Expr, RefID string }
 		}
-		Templating struct{ List []struct{ Name, Query string } }
+		Templating struct {
+			List []struct{ Name, Query string }
+		}
 	}
 	if err := json.Unmarshal([]byte(read(t, examples+"/grafana.json")), &d); err != nil {
 		t.Fatal(err)

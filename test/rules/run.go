@@ -214,7 +214,7 @@ func (r *packageRun) mutated(ctx context.Context, binary, number string, m *muta
 	if m.Hangs > 0 {
 		timeout = max(m.Hangs, 4*r.normal[m.test()]) // on a slow machine what is slow does not hang
 	}
-	for n := range r.times {
+	for n := range max(r.times, 1) {
 		out, text := r.runTest(ctx, binary, number, m.test(), timeout)
 		res.why = why(text)
 		if out.red(*m) {

@@ -297,6 +297,23 @@ func (a *admin) committed(ctx context.Context, group string, topics map[string]i
 	return found, err
 }
 
+// anchored reports whether a group has an offset of every partition: the place
+// where it began.
+func (a *admin) anchored(ctx context.Context, group string, topics map[string]int) bool {
+	offsets, err := a.FetchOffsets(ctx, group)
+	if err != nil || offsets.Error() != nil {
+		return false
+	}
+	for topic, n := range topics {
+		for i := range n {
+			if o, ok := offsets.Lookup(topic, int32(i)); !ok || o.At < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // ends returns the end of each partition, as a reader of committed
 // transactions sees it.
 func (a *admin) ends(ctx context.Context, topics map[string]int) (map[tp]int64, error) {

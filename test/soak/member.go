@@ -53,7 +53,7 @@ func writeSpecs(dir string, brokers []string) error {
 		memory      int
 	}{
 		{groupMain, "transform: {decode: json, rename: {orig: origin}}\n  " + split + ", key: [origin]}", mainTopics, memory},
-		{groupCut, split + "}", cutTopics, memoryCut},
+		{groupCut, split + "}\n  ordering: {buckets: 5}", cutTopics, memoryCut},
 	} {
 		var names []string
 		for t := range s.topics {

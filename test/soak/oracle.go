@@ -59,6 +59,7 @@ type arrival struct {
 	dead    bool
 	content uint64    // of topic, data and event time, as in produced
 	full    uint64    // of everything
+	order   string    // topic and ordering key
 	begun   time.Time // when the server took its request
 }
 
@@ -67,7 +68,8 @@ type log struct {
 	records   []record
 	low       int64 // no offset below is pending
 	moves     uint32
-	committed []commit // oldest first; the last is the present one
+	latest    map[string]int64 // last first copy of an ordering key
+	committed []commit         // oldest first; the last is the present one
 }
 
 type commit struct {
@@ -198,6 +200,7 @@ func (o *oracle) stored(a arrival, hidden bool) {
 	l := o.log(a.from)
 	r := l.at(a.offset)
 	if r.copies == 0 {
+		o.ordered(l, a)
 		r.dead = a.dead
 		switch {
 		case r.fate == unknown:
@@ -214,6 +217,24 @@ func (o *oracle) stored(a arrival, hidden bool) {
 	if hidden {
 		r.hidden++
 	}
+}
+
+// ordered judges whether the messages of an ordering key arrive, for the first
+// time each, in the order of their records. o.mu is held.
+func (o *oracle) ordered(l *log, a arrival) {
+	if a.order == "" {
+		if a.from.topic == topicCut {
+			o.fault(&o.tally.Disordered, "%s/%d has no ordering key", a.from, a.offset)
+		}
+		return
+	}
+	if l.latest == nil {
+		l.latest = make(map[string]int64)
+	}
+	if last, ok := l.latest[a.order]; ok && a.offset < last {
+		o.fault(&o.tally.Disordered, "%s/%d arrived after %d of the same ordering key", a.from, a.offset, last)
+	}
+	l.latest[a.order] = max(l.latest[a.order], a.offset)
 }
 
 // copy judges a copy beside the first. o.mu is held.

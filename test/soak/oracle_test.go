@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ var part = tp{topicIn, 0}
 // scene is an oracle with ten records of which none has arrived: 0–8 are good,
 // 9 is poison.
 func scene() *oracle {
-	o := newOracle(testCluster, testIDs)
+	o := newOracle(testCluster, maps.Clone(testIDs))
 	for i := range int64(10) {
 		f := due
 		if i == 9 {
@@ -99,6 +100,39 @@ func TestOracleNotices(t *testing.T) {
 			m.dead = false
 			o.stored(m, false)
 		}, "Misplaced"},
+		{"in the order of its key", func(o *oracle) {
+			deliver(o, 1, 0, 1, 2, 3, 4, 5, 9)
+			for i, order := range []string{"a", "b", "a"} {
+				m := message(1, []int64{7, 6, 8}[i])
+				m.order = order
+				o.stored(m, false)
+			}
+		}, ""},
+		{"not in the order of its key", func(o *oracle) {
+			deliver(o, 1, 0, 1, 2, 3, 4, 5, 6, 9)
+			for _, i := range []int64{8, 7} {
+				m := message(1, i)
+				m.order = "a"
+				o.stored(m, false)
+			}
+		}, "Disordered"},
+		{"a copy does not count for the order", func(o *oracle) {
+			deliver(o, 1, 0, 1, 2, 3, 4, 5, 6, 9)
+			for _, i := range []int64{7, 8} {
+				m := message(1, i)
+				m.order = "a"
+				o.stored(m, true)
+			}
+			m := message(1, 7)
+			m.order = "a"
+			o.stored(m, false)
+		}, ""},
+		{"no ordering key where there has to be one", func(o *oracle) {
+			all(o, 1)
+			o.topics[topicCut] = [16]byte{9}
+			o.produced(tp{topicCut, 0}, 0, due, 5)
+			o.stored(arrival{member: 1, from: tp{topicCut, 0}, id: eventID(testCluster, [16]byte{9}, 0, 0), content: 5, full: 6, begun: time.Now()}, false)
+		}, "Disordered"},
 		{"what nobody produced arrives", func(o *oracle) { all(o, 1); deliver(o, 1, 10) }, "Phantoms"},
 		{"of a topic that nobody reads", func(o *oracle) {
 			all(o, 1)

@@ -308,6 +308,9 @@ func (e *endpoint) arrival(topic string, m *pubsubpb.PubsubMessage) arrival {
 			a.from, a.offset = tp{parts[1], int32(p)}, n
 		}
 	}
+	if m.OrderingKey != "" {
+		a.order = topic + "/" + m.OrderingKey // order is of a topic
+	}
 	a.content = contentOf(topic, m.Data, m.Attributes[attrTime])
 	a.full = a.content
 	for k, v := range m.Attributes { // the sum does not depend on the order

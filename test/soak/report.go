@@ -39,6 +39,7 @@ type violations struct {
 	WrongContent   int64 `json:"wrong_content"`
 	TwoContents    int64 `json:"two_contents"`    // one id with two contents or topics
 	Misplaced      int64 `json:"misplaced"`       // good records among the dead letters, or the other way round
+	Disordered     int64 `json:"disordered"`      // not in the order of their ordering key
 	Phantoms       int64 `json:"phantoms"`        // never produced, aborted, or reported as lost
 	CommittedEarly int64 `json:"committed_early"` // committed before they had arrived
 	AfterCommit    int64 `json:"after_commit"`    // published again although committed
@@ -81,7 +82,9 @@ type report struct {
 	Exposure   exposure       `json:"exposure"`
 	Events     map[string]int `json:"events"`
 	Requests   map[string]int `json:"requests"` // publish requests by answer
+	Bridges    int            `json:"bridges"`  // processes that were started
 	Restarts   int            `json:"restarts"` // of bridges that could not start because a service was away
+	Moves      int            `json:"moves"`    // of partitions to another member of their group
 	Gaps       []gapReport    `json:"gaps"`
 	Budget     int64          `json:"memory_budget_bytes"`
 	Charged    int64          `json:"memory_charged_peak_bytes"`  // to the budget, by the bridges' own metrics

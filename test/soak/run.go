@@ -64,6 +64,7 @@ type run struct {
 	mu          sync.Mutex
 	troubles    []*trouble
 	longest     time.Duration // outage
+	moves       int           // of partitions to another member
 	exposure    exposure
 	gaps        []gapReport
 	events      map[string]int
@@ -122,6 +123,13 @@ func soak(ctx context.Context, cfg config, events []event, left []string) (*repo
 	making.Go(try(func() error { return r.producer.run(work, produce) }))
 	making.Go(try(func() error { return r.producer.transact(work, produce) }))
 
+	// What is truncated before a bridge was there was never its to read.
+	if !r.reach(work, func(ctx context.Context) bool {
+		return r.admin.anchored(ctx, groupMain, mainTopics) && r.admin.anchored(ctx, groupCut, cutTopics)
+	}) && work.Err() == nil {
+		return nil, errors.New("the bridges do not begin to read")
+	}
+	r.say("the bridges read")
 	r.play(work, events, try)
 	enough()
 	making.Wait()
@@ -148,7 +156,6 @@ func (r *run) setUp(ctx context.Context) (err error) {
 		r.cluster, err = newFake(3)
 	case "kafka":
 		r.cluster, err = newApache(ctx, 3)
-		r.began = time.Now() // it took a while
 	default:
 		err = exit.Usagef("--broker: %q is neither kfake nor kafka", r.broker)
 	}
@@ -234,8 +241,9 @@ func (r *run) createTopics(ctx context.Context) (ids map[string][16]byte, cluste
 // play carries out the events at their times and waits for their ends.
 func (r *run) play(ctx context.Context, events []event, try func(func() error) func()) {
 	var all sync.WaitGroup
+	began := time.Now()
 	for _, e := range events {
-		wait(ctx, time.Until(r.began.Add(e.At)))
+		wait(ctx, time.Until(began.Add(e.At)))
 		if ctx.Err() != nil {
 			break
 		}
@@ -257,7 +265,7 @@ func (r *run) play(ctx context.Context, events []event, try func(func() error) f
 			return nil
 		}))
 	}
-	wait(ctx, time.Until(r.began.Add(r.length)))
+	wait(ctx, time.Until(began.Add(r.length)))
 	all.Wait()
 }
 
@@ -376,6 +384,11 @@ func (r *run) followOwners(ctx context.Context) {
 			for p, owner := range owners {
 				if last[p] != owner {
 					r.oracle.moved(p)
+					if last[p] != "" {
+						r.mu.Lock()
+						r.moves++
+						r.mu.Unlock()
+					}
 					last[p] = owner
 				}
 			}
@@ -424,11 +437,14 @@ func (r *run) report(left []string) *report {
 			left = append(left, "not one event "+e.kind)
 		}
 	}
+	if r.moves == 0 {
+		left = append(left, "no partition moved to another bridge")
+	}
 	r.backend.mu.Lock()
 	defer r.backend.mu.Unlock()
 	return &report{
 		OK: !t.violated(), Seed: r.seed, Broker: r.broker, Started: r.began.UTC(), Seconds: time.Since(r.began).Seconds(),
-		Exposure: r.exposure, Events: r.events, Requests: r.backend.requests, Restarts: r.fleet.restarts, Gaps: r.gaps,
+		Exposure: r.exposure, Events: r.events, Requests: r.backend.requests, Restarts: r.fleet.restarts, Bridges: int(r.fleet.count.Load()), Moves: r.moves, Gaps: r.gaps,
 		Budget: memory, Charged: r.fleet.charged, Resident: r.fleet.resident, Longest: r.longest.Seconds(),
 		Left: left, Violations: append(words, r.problems...), tally: t,
 	}

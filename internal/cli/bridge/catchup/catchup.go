@@ -78,7 +78,7 @@ says how many, everything else is read, and the exit code is 3.`,
 	cpus := runtime.GOMAXPROCS(0)
 	f.StringArrayVar(&o.from, "from", nil, "where the range begins: committed, earliest, a time (RFC 3339), or `[SOURCE/]TOPIC/PARTITION=OFFSET`, several separated by commas; partitions without one begin at the committed offset (default: committed)")
 	f.StringArrayVar(&o.to, "to", nil, "where the range ends, exclusive: end, a time, or `[SOURCE/]TOPIC/PARTITION=OFFSET`; partitions without one end at what is there now (default: end)")
-	f.IntVar(&o.splits, "splits", 4*cpus, "`number` of splits to cut the range into; fixed once it is planned")
+	f.IntVar(&o.splits, "splits", 2*cpus, "`number` of splits to cut the range into; fixed once it is planned")
 	f.IntVar(&o.parallel, "parallel", 2*cpus, "`number` of splits to read at a time")
 	f.BoolVar(&o.plan, "plan", false, "print the splits and a forecast, and read nothing")
 	f.StringVar(&o.rate, "rate", "", "`bytes` per second to forecast for, as 200MiB (default: several)")

@@ -334,7 +334,7 @@ func TestVerifyByTheRawTable(t *testing.T) {
 			t.Errorf("%v: %v\n%s", args, err, out)
 		}
 	}
-	if out, err := w.run("text", verify.New, "--table", "d.raw", "--from", "2030-01-01"); exit.Of(err) != exit.NoData || !strings.HasPrefix(out, "NO DATA") {
+	if out, err := w.run("text", verify.New, "--table", "d.raw", "--max-bytes-billed", "0", "--from", "2030-01-01"); exit.Of(err) != exit.NoData || !strings.HasPrefix(out, "NO DATA") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

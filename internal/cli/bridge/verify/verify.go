@@ -56,14 +56,13 @@ Kafka no longer holds. With --dead-letters those are looked for as well, and an 
 that the destination refused is found there instead of missing.
 
 The range is all that the bridge's group has committed, from where the spec lets the
-bridge begin; --from and --to bound it by
-the records' timestamps, --offsets by offsets of single partitions. What arrived is
-read from the raw table that the pipeline writes, the one of the StreamJob in the
-specs or --table; or from subscriptions that exist for this alone, one for each
-topic of the bridge, made before the messages were published and labelled
-` + verify.Label + `=true. Messages are acknowledged only with --ack; otherwise they are given
-back at the end. Reading ends when every expected event was seen, or when nothing
-came for --quiet.
+bridge begin; --from and --to bound it by the records' timestamps, --offsets by
+offsets of single partitions. What arrived is read from the raw table that the
+pipeline writes, the one of the StreamJob in the specs or --table; or from
+subscriptions that exist for this alone, one for each topic of the bridge, made
+before the messages were published and labelled ` + verify.Label + `=true. Messages are
+acknowledged only with --ack; otherwise they are given back at the end. Reading ends
+when every expected event was seen, or when nothing came for --quiet.
 
 Several deliveries of an event are no failure: the bridge publishes at least once.
 A run that was cut short is inconclusive, and that is no pass.
@@ -90,7 +89,7 @@ wrong id or with two contents), 13 for INCONCLUSIVE and NO DATA.`,
 	f.StringVar(&o.missing, "missing-file", "", "`file` to write the position of every missing event into, one a line")
 	f.IntVar(&o.samples, "samples", 20, "most lines of each list in the text report")
 	f.StringVar(&o.memory, "memory", "512MiB", "most memory `bytes` for the accounts of the range")
-	f.StringVar(&o.maxBilled, "max-bytes-billed", "100GiB", "byte cap of the query of the raw table; 0: none")
+	f.StringVar(&o.maxBilled, "max-bytes-billed", "100GiB", "most `bytes` that the query of the raw table may be billed for; 0: no cap")
 	_ = cmd.MarkFlagFilename("missing-file")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), a, &o) }
 	return cmd
