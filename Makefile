@@ -50,13 +50,13 @@ soak-redeploy: ## Redeploy, crash, cancel, backfill and reshard by thousands of 
 	KAPPA_SOAK=$(or $(SCHEDULES),5000) $(GO) test -run TestRedeploys -count 1 -timeout 0 -v ./pipeline
 
 .PHONY: test-kafka
-test-kafka: ## Run the bridge against a real Apache Kafka, resolved from Maven Central, started and stopped here (needs java and mvn)
-	$(GO) test -tags kafka -count 1 -timeout 15m ./test/kafka ./internal/apachekafka
+test-kafka: build ## Run the bridge against a real Apache Kafka, resolved from Maven Central, started and stopped here (needs java and mvn)
+	KAPPA_BIN_DIR=$(CURDIR)/bin $(GO) test -tags kafka -count 1 -p 1 -parallel 4 -timeout 12m ./internal/apachekafka ./test/kafka
+	$(GO) test -tags kafka -count 1 -p 1 -timeout 5m -run ARealBroker ./bridge/verify ./bridge/inspect
 
 .PHONY: soak-bridge
-soak-bridge: ## Run bridges under faults, with an oracle that knows every id (DURATION=2m, SEED=…, ARGS=…); writes out/soak/bridge.json
-	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/kappa
-	$(GO) run ./test/soak --kappa bin/kappa --duration $(or $(DURATION),2m) $(if $(SEED),--seed $(SEED)) $(ARGS)
+soak-bridge: build ## Run bridges under faults, with an oracle that knows every id (DURATION=3h SEED=7 BROKER=kafka); writes out/soak/bridge.json
+	$(GO) run ./test/soak --kappa bin/kappa --duration $(or $(DURATION),150s) $(if $(SEED),--seed $(SEED)) $(if $(BROKER),--broker $(BROKER)) $(ARGS)
 
 .PHONY: bench-bridge
 bench-bridge: ## Measure the bridge beside raw clients, as ratios (ARGS=--quick, --full, --broker kafka); writes out/bench/bridge.json

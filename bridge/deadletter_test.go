@@ -109,7 +109,7 @@ func TestDeadLettersOfAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec := testSpec(kafka.ListenAddrs(), 1)
-	spec.Spec.Transform = jobspecs.Transform{Decode: "json"}
+	spec.Spec.Transform = jobspecs.Transform{Decode: "json", Rename: map[string]string{"n": "m"}}
 	spec.Spec.DeadLetter = jobspecs.DeadLetter{File: name}
 	r := binaryRecord()
 	produce(t, producer(t, kafka), r, &kgo.Record{Topic: "in", Value: []byte{}, Timestamp: recordTime})
@@ -156,7 +156,7 @@ func TestDeadLettersAreDown(t *testing.T) {
 	var down atomic.Bool
 	down.Store(true)
 	spec := testSpec(kafka.ListenAddrs(), 1)
-	spec.Spec.Transform = jobspecs.Transform{Decode: "json"}
+	spec.Spec.Transform = jobspecs.Transform{Decode: "json", Rename: map[string]string{"n": "m"}}
 	f.before = func(_ context.Context, topic string, _ []*pubsubpb.PubsubMessage) error {
 		if down.Load() && strings.HasSuffix(topic, "/dead") {
 			return status.Error(codes.PermissionDenied, "no entry")
@@ -184,7 +184,7 @@ func TestDeadLettersOfKafka(t *testing.T) {
 	kafka := newKafka(t, 1, "in", "graves")
 	f := newFakePubSub(t, outTopics(1)...)
 	spec := testSpec(kafka.ListenAddrs(), 1)
-	spec.Spec.Transform = jobspecs.Transform{Decode: "json"}
+	spec.Spec.Transform = jobspecs.Transform{Decode: "json", Rename: map[string]string{"n": "m"}}
 	spec.Spec.DeadLetter = jobspecs.DeadLetter{Kafka: jobspecs.DeadLetterKafka{KafkaCluster: jobspecs.KafkaCluster{Brokers: kafka.ListenAddrs()}, Topic: "graves"}}
 	r := binaryRecord()
 	produce(t, producer(t, kafka), r)

@@ -143,7 +143,7 @@ func TestDeadLetterTooLargeForKafka(t *testing.T) {
 	f := newFakePubSub(t, outTopics(1)...)
 	p := producer(t, kafka)
 	spec := testSpec(kafka.ListenAddrs(), 1)
-	spec.Spec.Transform = jobspecs.Transform{Decode: "json"}
+	spec.Spec.Transform = jobspecs.Transform{Decode: "json", Rename: map[string]string{"n": "m"}}
 	spec.Spec.DeadLetter = jobspecs.DeadLetter{Kafka: jobspecs.DeadLetterKafka{KafkaCluster: jobspecs.KafkaCluster{Brokers: kafka.ListenAddrs()}, Topic: "graves"}}
 	limit := func(bytes string) {
 		adm := admin(t, kafka)

@@ -43,6 +43,8 @@ type reader struct {
 	fail   func(error)     // ends the bridge
 	fenced atomic.Bool     // another process has our instance id
 
+	unmarked atomic.Bool // it was said that topics cannot be marked
+
 	// commits is held while a commit is under way and while an assignment ends,
 	// so that nothing is being committed for a partition that is given away.
 	commits sync.Mutex

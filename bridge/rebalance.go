@@ -38,6 +38,7 @@ func (r *reader) assigned(ctx context.Context, offsets map[string]map[int32]kgo.
 	for attempt := 1; ; attempt++ {
 		err := r.assign(ctx, offsets)
 		if err == nil {
+			r.health.solved(groupPart(r.source))
 			return offsets, nil
 		}
 		if r.health.problem(groupPart(r.source), "partitions that were assigned cannot be read yet: "+err.Error()) {
@@ -72,6 +73,7 @@ func (r *reader) assign(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	if err != nil {
 		return fmt.Errorf("look up committed offsets: %w", err)
 	}
+	marks := r.topicMarks(ctx)
 	accepted, err := acceptances(ctx, r.admin, r.source.spec.Group, topics...)
 	if err != nil {
 		return err
@@ -88,6 +90,9 @@ func (r *reader) assign(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			id := partitionID{topic, number}
 			c, _ := committed.Lookup(topic, number)
 			refusal := r.refusal(id, now, c)
+			if was, ok := marks[topic]; refusal == nil && ok && was != now && c.Metadata == "" {
+				refusal = &gap{Kind: GapRecreated, Due: -1, From: -1, To: -1, What: fmt.Sprintf("the topic was created again while no bridge ran (its id was %s, now it is %s): whatever of the old topic had not been read is gone", was, now)}
+			}
 			if refusal != nil && accepted[id] != nil && accepted[id].fits(*refusal, now) {
 				passed[id], anchors[id] = refusal, mark{accepted[id].To, -1}
 				r.topics.renew(id, now)
@@ -96,6 +101,10 @@ func (r *reader) assign(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			}
 		}
 	}
+	for id := range refused {
+		delete(anchors, id)
+	}
+	r.markTopics(ctx, marks, meta.Topics, committed) // before there are offsets that a mark must go with
 	if err := r.anchor(ctx, anchors, meta.Topics); err != nil {
 		return err
 	}

@@ -37,7 +37,9 @@ func (b *Bridge) openKafkaTransport(ctx context.Context, path string, c jobspecs
 		kgo.ProducerLinger(0), // batches come as such
 		kgo.ProducerBatchMaxBytes(maxRequestBytes),
 		kgo.MaxBufferedRecords(1<<20), // the budget bounds them
-		kgo.RecordDeliveryTimeout(b.cfg.Backoff.Timeout),
+		// No RecordDeliveryTimeout: it counts from a record's own timestamp, which
+		// may be years back. The context of an attempt bounds it.
+		kgo.AllowIdempotentProduceCancellation(),
 		kgo.UnknownTopicRetries(1),
 	)
 	if err != nil {

@@ -146,7 +146,7 @@ type Transform struct {
 	Drop   []string          `yaml:"drop" doc:"Paths of fields to leave out, named as they are before renaming."`
 	Set    map[string]string `yaml:"set" doc:"CEL expression by path: computed after renaming, over the record as it then is (record)."`
 	Encode string            `yaml:"encode" doc:"Format of the message: original is the record's own bytes (of an item of events, its own); same is the format of decode, with the changes; json; avro, in the schema of outputSchema." default:"same" enum:"same,original,json,avro"`
-	Output string            `yaml:"outputSchema" doc:"File with the Avro schema of the message, for encode avro; with decode avro and encode same it may be left out: the schema then is that of the record, with the changes."`
+	Output string            `yaml:"outputSchema" doc:"File with the Avro schema of the message, for encode avro; with decode avro, a schema file and encode same it may be left out: the schema then is that of the record, with the changes."`
 }
 
 // Schemas is where the schema of records is found.

@@ -183,7 +183,8 @@ func (k *checker) transform(t *Transform) {
 	k.uniqueStrings("field", "spec.transform.drop", t.Drop)
 	old := slices.Sorted(maps.Keys(t.Rename))
 	k.unique("new name", len(old), func(i int) (string, string) {
-		return t.Rename[old[i]], join("spec.transform.rename", old[i])
+		within := old[i][:strings.LastIndexByte(old[i], '.')+1] // two records may each have a field of that name
+		return within + t.Rename[old[i]], join("spec.transform.rename", old[i])
 	})
 	for i, f := range t.Drop {
 		if _, ok := t.Rename[f]; ok && k.ok(at("spec.transform.drop", i)) {

@@ -75,34 +75,60 @@ type Sample struct {
 	Stored float64 // what they take on the broker's disk
 }
 
-func (s Sample) density() float64 { return s.Bytes / float64(s.Next-s.Offset) }
+func onDisk(s Sample) float64 { return s.Stored }
+func plain(s Sample) float64  { return s.Bytes }
+
+// edge is the density at an edge of a gap: of samples[i] and of what follows it
+// without a gap, in the direction of step, up to half of what a sample reads. One
+// piece of a sample holds too few records to speak for a whole gap.
+func edge(samples []Sample, i, step int, of func(Sample) float64) float64 {
+	var offsets int64
+	var bytes, seen float64
+	for {
+		s := samples[i]
+		offsets += s.Next - s.Offset
+		bytes += of(s)
+		seen += s.Bytes
+		j := i + step
+		if seen >= sampleBytes/2 || j < 0 || j == len(samples) ||
+			step > 0 && samples[j].Offset != s.Next || step < 0 && samples[j].Next != s.Offset {
+			return bytes / float64(offsets)
+		}
+		i = j
+	}
+}
 
 // newCurve draws the curve of [from, to) through samples in the order of their
 // offsets. Between two samples the bytes are taken to be spread as the mean of
-// what both found. of picks what is drawn: Bytes or Stored of a sample.
+// what both found. of picks what is drawn.
 func newCurve(from, to int64, samples []Sample, of func(Sample) float64) Curve {
 	c := Curve{{Offset: from}}
 	if to <= from {
 		return c
 	}
-	add := func(until int64, density float64) {
+	add := func(until int64, density func() float64) {
 		last := c[len(c)-1]
 		until = min(until, to)
 		if until > last.Offset {
-			c = append(c, Knot{until, last.Bytes + density*float64(until-last.Offset)})
+			c = append(c, Knot{until, last.Bytes + density()*float64(until-last.Offset)})
 		}
 	}
-	before := -1.0
-	for _, s := range samples {
-		d := of(s) / float64(s.Next-s.Offset)
-		if before < 0 {
-			before = d
-		}
-		add(s.Offset, (before+d)/2)
-		add(s.Next, d)
-		before = d
+	for i, s := range samples {
+		add(s.Offset, func() float64 {
+			after := edge(samples, i, 1, of)
+			if i == 0 {
+				return after
+			}
+			return (edge(samples, i-1, -1, of) + after) / 2
+		})
+		add(s.Next, func() float64 { return of(s) / float64(s.Next-s.Offset) })
 	}
-	add(to, max(before, 1)) // without a sample every offset counts alike
+	add(to, func() float64 {
+		if len(samples) == 0 {
+			return 1 // without a sample every offset counts alike
+		}
+		return edge(samples, len(samples)-1, -1, of)
+	})
 	return c
 }
 
@@ -132,22 +158,27 @@ type gap struct {
 // there. A stretch between two samples that agree is in some doubt, too.
 func (m *measured) gaps() []gap {
 	var found []gap
-	at, before := m.From, -1.0
-	add := func(to int64, before, after float64) {
-		if to-at > 1 {
-			d := max(before, after) - min(before, after) + 0.05*max(before, after)
-			found = append(found, gap{m, at, to, d * float64(to-at)})
+	at := m.From
+	add := func(to int64, before, after int) {
+		if to-at <= 1 {
+			return
 		}
-	}
-	for _, s := range m.samples {
-		d := s.density()
-		if before < 0 {
-			before = d
+		a := edge(m.samples, max(before, 0), 1, plain)
+		if before >= 0 {
+			a = edge(m.samples, before, -1, plain)
 		}
-		add(s.Offset, before, d)
-		at, before = max(at, s.Next), d
+		b := a
+		if after < len(m.samples) {
+			b = edge(m.samples, after, 1, plain)
+		}
+		d := max(a, b) - min(a, b) + 0.05*max(a, b)
+		found = append(found, gap{m, at, to, d * float64(to-at)})
 	}
-	add(m.To, before, before)
+	for i, s := range m.samples {
+		add(s.Offset, i-1, i)
+		at = max(at, s.Next)
+	}
+	add(m.To, len(m.samples)-1, len(m.samples))
 	return found
 }
 
@@ -244,13 +275,13 @@ func (m *measured) sort() {
 // brokers report for the whole partition, if the range is most of it and the
 // two are near: a log also holds segments that are only partly in use.
 func (m *measured) calibrated() Curve {
-	c := newCurve(m.From, m.To, m.samples, func(s Sample) float64 { return s.Bytes })
-	stored := newCurve(m.From, m.To, m.samples, func(s Sample) float64 { return s.Stored }).Bytes()
+	c := newCurve(m.From, m.To, m.samples, plain)
+	disk := newCurve(m.From, m.To, m.samples, onDisk).Bytes()
 	part := float64(m.To-m.From) / float64(max(m.end-m.start, 1))
-	if m.size <= 0 || stored <= 0 || part < 0.5 || m.covered() {
+	if m.size <= 0 || disk <= 0 || part < 0.5 || m.covered() {
 		return c
 	}
-	if by := float64(m.size) * part / stored; by > 0.8 && by < 1.25 {
+	if by := float64(m.size) * part / disk; by > 0.8 && by < 1.25 {
 		return c.scaled(by)
 	}
 	return c

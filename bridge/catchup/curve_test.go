@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 )
 
 // world is a partition whose records' sizes are known.
@@ -14,6 +15,8 @@ type world struct {
 	mu    sync.Mutex
 	sizes map[int32]func(offset int64) float64
 	reads int
+	// pieces says that a sample comes in pieces, as Kafka's do.
+	pieces bool
 }
 
 func (w *world) sample(_ context.Context, p *Partition, offset int64) ([]Sample, error) {
@@ -21,12 +24,21 @@ func (w *world) sample(_ context.Context, p *Partition, offset int64) ([]Sample,
 	defer w.mu.Unlock()
 	w.reads++
 	s := Sample{Offset: offset, Next: offset}
-	for s.Bytes < sampleBytes && s.Next < p.To {
-		s.Bytes += w.sizes[p.Partition](s.Next)
+	var all []Sample
+	for read := 0.0; read < sampleBytes && s.Next < p.To; {
+		n := w.sizes[p.Partition](s.Next)
+		s.Bytes += n
+		s.Stored += n / 2
 		s.Next++
+		if read += n; w.pieces && s.Bytes >= pieceBytes {
+			all = append(all, s)
+			s = Sample{Offset: s.Next, Next: s.Next}
+		}
 	}
-	s.Stored = s.Bytes / 2
-	return []Sample{s}, nil
+	if s.Next > s.Offset {
+		all = append(all, s)
+	}
+	return all, nil
 }
 
 // The estimate finds out that sizes change along a partition, and where.
@@ -136,5 +148,52 @@ func TestCalibrated(t *testing.T) {
 		if got := m.calibrated().Bytes(); math.Abs(got-c.want) > 1 {
 			t.Errorf("%s: %f bytes instead of %f", c.name, got, c.want)
 		}
+	}
+}
+
+// Sizes that vary by chance from record to record even out: splits are as equal
+// in truth as in the plan, nearly.
+func TestMeasureRandomSizes(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 1))
+	w := &world{sizes: make(map[int32]func(int64) float64), pieces: true}
+	sizes := make(map[int32][]float64)
+	var parts []*Partition
+	for i := range int32(8) {
+		n := 28_000
+		if i == 3 {
+			n = 800_000
+		}
+		all, sum := make([]float64, n), 0.0
+		for j := range all {
+			all[j] = float64(500 + rnd.IntN(1000))
+			sum += all[j]
+		}
+		sizes[i] = all
+		w.sizes[i] = func(o int64) float64 { return all[o] }
+		parts = append(parts, &Partition{Source: "s", Topic: "t", Partition: i, To: int64(n), end: int64(n), size: int64(sum / 2)})
+	}
+	measured, err := measure(context.Background(), parts, w.sample, 256, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range measured {
+		m.Curve = m.calibrated()
+	}
+	p := newPlan("p", time.Unix(0, 0), "", parts, 8)
+	var least, most, total float64
+	for i, s := range p.Splits {
+		var bytes float64
+		for _, r := range s.Ranges {
+			for o := r.From; o < r.To; o++ {
+				bytes += sizes[r.Partition][o]
+			}
+		}
+		if i == 0 {
+			least = bytes
+		}
+		least, most, total = min(least, bytes), max(most, bytes), total+bytes
+	}
+	if spread := (most - least) / (total / 8); p.Even() > 0.001 || spread > 0.015 {
+		t.Errorf("planned splits are off by %f, real ones spread by %f", p.Even(), spread)
 	}
 }

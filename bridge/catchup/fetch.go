@@ -122,10 +122,10 @@ func moved(err error) bool {
 }
 
 // sampleBytes is how much a sample reads, about.
-const sampleBytes = 128 << 10
+const sampleBytes = 256 << 10
 
 // pieceBytes is about how much of it is one piece.
-const pieceBytes = sampleBytes / 8
+const pieceBytes = sampleBytes / 16
 
 // reading is a way to read samples of several clusters.
 type reading struct {
@@ -133,8 +133,8 @@ type reading struct {
 	patience time.Duration // for one sample
 }
 
-// sample reads what stands at an offset, up to sampleBytes or the end of the
-// range.
+// sample reads what stands at an offset, about sampleBytes, or up to the end of
+// the range.
 func (r *reading) sample(ctx context.Context, p *Partition, offset int64) ([]Sample, error) {
 	l := r.clusters[p.Source]
 	ctx, cancel := context.WithTimeout(ctx, r.patience)
@@ -169,8 +169,10 @@ func (l *leaders) sample(ctx context.Context, p *Partition, id [16]byte, offset 
 		return nil, err
 	}
 	var stored, plain float64
+	// The first batch comes as a whole and counts as a whole: of a large one, what
+	// is behind the offset may be a few records, which say little.
 	part, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: offset, IsolationLevel: isolation(l.cluster.readCommitted()), Topic: p.Topic, Partition: p.Partition,
+		Offset: p.From, IsolationLevel: isolation(l.cluster.readCommitted()), Topic: p.Topic, Partition: p.Partition,
 	}, answer, kgo.DefaultDecompressor(), func(m kgo.FetchBatchMetrics) {
 		stored += float64(m.CompressedBytes) + batchHead
 		plain += float64(m.UncompressedBytes)
@@ -186,6 +188,9 @@ func (l *leaders) sample(ctx context.Context, p *Partition, id [16]byte, offset 
 		ratio = stored / plain
 	}
 	var pieces []Sample
+	if len(part.Records) > 0 {
+		offset = min(offset, part.Records[0].Offset)
+	}
 	s := Sample{Offset: offset, Next: offset}
 	for _, r := range part.Records {
 		if r.Offset >= p.To {

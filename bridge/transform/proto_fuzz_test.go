@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -74,6 +75,28 @@ func BenchmarkProtoToJSON(b *testing.B) {
 		}
 		if dst, err = e.encode(dst[:0], &record{body: data, typ: root, fields: fields}); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestProtoWideNumbers: a number with more bits than its type is cut, and any
+// boolean but 0 is true, as everywhere in Protobuf.
+func TestProtoWideNumbers(t *testing.T) {
+	md := protoEvent(t)
+	p := &protoFormat{root: make(protoTypes).message(md)}
+	for name, wide := range map[string]uint64{"flag": 2, "z32": 1<<33 | 5, "u32": 1<<40 | 7, "kind": 1<<35 | 2} {
+		data := protowire.AppendVarint(protowire.AppendTag(nil, md.Fields().ByName(protoreflect.Name(name)).Number(), protowire.VarintType), wide)
+		fields, err := p.fields(p.root, data, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.appendJSON(nil, (&record{fields: fields}).find([]byte(name)))
+		if want := map[string]string{"flag": "true", "z32": "-3", "u32": "7", "kind": `"VIEW"`}[name]; err != nil || string(got) != want {
+			t.Errorf("%s: %s %v, want %s", name, got, err, want)
+		}
+		var r result
+		if err := p.decode((&record{fields: fields}).find([]byte("flag")), &r); err != nil || r.num > 1 {
+			t.Errorf("a boolean of %d, %v", r.num, err)
 		}
 	}
 }

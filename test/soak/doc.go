@@ -14,15 +14,19 @@
 //
 //	schedule.go  when what happens (pure)
 //	ids.go       the event id and the split, written from their description
-//	oracle.go    what was produced, what arrived, what was committed (pure)
+//	oracle.go, oracle_events.go
+//	             what was produced, what arrived, what was committed (pure)
 //	report.go    out/soak/bridge.json and the verdict (pure)
 //	pubsub.go    the Pub/Sub server
-//	kafka.go     the Kafka cluster and its faults
+//	kafka.go, apache.go
+//	             the Kafka cluster, fake or real, and its faults
 //	produce.go   the producer
 //	member.go    bridge processes
 //	faults.go    the events of the schedule, carried out
-//	gap.go       truncation in front of a bridge
-//	run.go       one run from start to verdict
+//	gap.go, accept.go
+//	             truncation in front of a bridge
+//	run.go, settle.go
+//	             one run from start to verdict
 //
 // What the oracle holds a bridge to:
 //

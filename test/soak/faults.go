@@ -230,6 +230,9 @@ func (r *run) compact(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for p, offset := range committed {
+		r.oracle.compacts(p, offset)
+	}
 	if err := r.cluster.compact(ctx); err != nil {
 		return err
 	}
@@ -242,11 +245,7 @@ func (r *run) compact(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		gone := r.oracle.compactedAway(p, committed[p], offsets)
-		r.mu.Lock()
-		r.compactions.kept += int64(len(offsets))
-		r.compactions.early += gone
-		r.mu.Unlock()
+		r.oracle.compactedAway(p, offsets)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"regexp"
@@ -137,12 +138,17 @@ func (r *run) truncate(ctx context.Context, e event, chosen []tp) (before map[tp
 		return nil, err
 	}
 	if e.Kind == evExpire {
+		r.producer.gate.Lock() // or it would never be over
+		defer r.producer.gate.Unlock()
 		err := r.admin.configure(ctx, topicCut, retention, "1")
 		if err == nil {
 			err = r.cluster.expire(ctx, topicCut)
 		}
 		if err == nil {
 			err = r.admin.configure(ctx, topicCut, retention, "")
+		}
+		if err == nil {
+			err = r.startsRest(ctx)
 		}
 		return before, err
 	}
@@ -161,6 +167,20 @@ func (r *run) truncate(ctx context.Context, e event, chosen []tp) (before map[tp
 		}
 		return err
 	})
+}
+
+// startsRest waits until no log of the cut topic is being truncated any more.
+func (r *run) startsRest(ctx context.Context) error {
+	last, err := r.admin.starts(ctx, cutTopics)
+	for err == nil {
+		wait(ctx, time.Second)
+		now, nerr := r.admin.starts(ctx, cutTopics)
+		if nerr == nil && maps.Equal(last, now) {
+			return nil
+		}
+		last, err = now, nerr
+	}
+	return err
 }
 
 // end kills the bridge of a slot and leaves it down.

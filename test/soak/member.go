@@ -86,7 +86,6 @@ type process struct {
 	*child.Process
 	slot     *slot
 	endpoint *endpoint
-	began    time.Time
 	asked    atomic.Bool // the soak ends it
 	url      atomic.Pointer[string]
 
@@ -141,7 +140,7 @@ func (s *slot) start(instead *process) error {
 	if err != nil {
 		return err
 	}
-	p := &process{slot: s, endpoint: e, began: time.Now()}
+	p := &process{slot: s, endpoint: e}
 	if s.logs != "" {
 		p.log, _ = os.Create(filepath.Join(s.logs, fmt.Sprintf("bridge-%03d-%s.log", e.member, s.name())))
 	}

@@ -21,13 +21,14 @@ func (p tp) String() string { return fmt.Sprintf("%s/%d", p.topic, p.partition) 
 type fate uint8
 
 const (
-	unknown   fate = iota // seen, but the producer has not reported it yet
-	due                   // has to arrive
-	poison                // has to arrive in the dead letters
-	aborted               // of an aborted transaction: must never arrive
-	doubtful              // of a transaction whose end nobody knows yet
-	compacted             // compacted away before it was committed: may be missing
-	lost                  // truncated and reported as lost: must not arrive
+	unknown    fate = iota // seen, but the producer has not reported it yet
+	due                    // has to arrive
+	poison                 // has to arrive in the dead letters
+	aborted                // of an aborted transaction: must never arrive
+	doubtful               // of a transaction whose end nobody knows yet
+	compacting             // not committed when compaction began, whose outcome is not known yet
+	compacted              // compacted away before it was committed: may be missing
+	lost                   // truncated and reported as lost: must not arrive
 )
 
 // record is what the oracle knows of one offset. There are millions.
@@ -304,152 +305,6 @@ func (o *oracle) commits(p tp, offset int64, at time.Time) {
 	}
 }
 
-// killed notes that a bridge was killed, all of its requests being decided, and
-// returns how many records it exposes: arrived from it and not committed, so
-// that they will come again.
-func (o *oracle) killed(member uint32, committed map[tp]int64) (exposed int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for p, from := range committed {
-		l := o.log(p)
-		for i := from; i < int64(len(l.records)); i++ {
-			if r := &l.records[i]; r.copies > 0 && r.member == member {
-				r.kills++
-				exposed++
-			}
-		}
-	}
-	return exposed
-}
-
-// paused notes that a bridge was stopped for so long that others took its
-// partitions: what it had read it may still publish, whatever they did since.
-func (o *oracle) paused(committed, ends map[tp]int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for p, from := range committed {
-		l := o.log(p)
-		for i := from; i < ends[p]; i++ {
-			r := l.at(i)
-			r.pauses++
-			r.ghost = true
-		}
-	}
-}
-
-// hide notes that answers to requests of a bridge were lost: records that
-// arrived from it since, and are not committed, may come again.
-func (o *oracle) hide(keys []place) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, k := range keys {
-		o.log(k.from).at(k.offset).hidden++
-	}
-}
-
-// place is a record's position.
-type place struct {
-	from   tp
-	offset int64
-}
-
-// moved notes that a partition has another owner.
-func (o *oracle) moved(p tp) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.log(p).moves++
-}
-
-// compactedAway notes which records a partition still has: others that had not
-// been committed need not arrive.
-func (o *oracle) compactedAway(p tp, committed int64, survive map[int64]bool) (gone int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	l := o.log(p)
-	for i := committed; i < int64(len(l.records)); i++ {
-		if r := &l.records[i]; r.pending() && !survive[i] {
-			r.fate = compacted
-			gone++
-		}
-	}
-	o.tally.Compacted += gone
-	return gone
-}
-
-// transactions settles what became of the transactions in a partition, by what
-// a reader of committed records sees there: a producer may have been told
-// wrongly, or nothing, about their ends while Kafka was in trouble.
-func (o *oracle) transactions(p tp, visible map[int64]bool) (changed int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	l := o.log(p)
-	for i := range l.records {
-		r := &l.records[i]
-		was := r.fate
-		switch {
-		case visible[int64(i)] && (was == aborted || was == doubtful):
-			r.fate = due
-		case !visible[int64(i)] && was == due:
-			o.fault(&o.tally.Soak, "%s/%d was committed, and Kafka does not show it", p, i)
-			r.fate = aborted
-		case !visible[int64(i)] && was == doubtful:
-			r.fate = aborted
-		}
-		if was != r.fate {
-			changed++
-		}
-	}
-	return changed
-}
-
-// rejoined notes that a bridge fell out of its group and joins again: it reads
-// again what it had not committed.
-func (o *oracle) rejoined(member uint32) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, l := range o.logs {
-		for i := l.now(); i < int64(len(l.records)); i++ {
-			if r := &l.records[i]; r.copies > 0 && r.member == member {
-				r.rejoins++
-			}
-		}
-	}
-}
-
-// gone notes that a bridge reported offsets from up to, without, to as lost.
-// It returns how many records there were.
-func (o *oracle) gone(p tp, from, to int64) (n int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	l := o.log(p)
-	for i := from; i < min(to, int64(len(l.records))); i++ {
-		r := &l.records[i]
-		if r.fate == unknown {
-			continue
-		}
-		if r.copies > 0 {
-			continue // it had arrived, and was not committed yet
-		}
-		r.fate = lost
-		n++
-	}
-	o.tally.Lost += n
-	return n
-}
-
-// arrived reports how many of the records of a partition in [from, to) arrived.
-func (o *oracle) arrived(p tp, from, to int64) (n int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	l := o.log(p)
-	for i := from; i < min(to, int64(len(l.records))); i++ {
-		if l.records[i].copies > 0 {
-			n++
-		}
-	}
-	return n
-}
-
 // finish judges what is not there, once everything has been delivered.
 func (o *oracle) finish() (tally, []string) {
 	o.mu.Lock()
@@ -470,6 +325,13 @@ func (o *oracle) finish() (tally, []string) {
 		}
 	}
 	return o.tally, slices.Clone(o.faults)
+}
+
+// progress is how many records were produced and how many messages stored.
+func (o *oracle) progress() (produced, stored, duplicates int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tally.Records, o.tally.Stored, o.tally.Duplicates.Total
 }
 
 // unfinished names the partitions that have records which did not arrive, or
@@ -499,11 +361,4 @@ func (o *oracle) unfinished(committed map[tp]int64) (names []string) {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// progress is how many records were produced and how many messages stored.
-func (o *oracle) progress() (produced, stored, duplicates int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.tally.Records, o.tally.Stored, o.tally.Duplicates.Total
 }

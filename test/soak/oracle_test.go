@@ -199,17 +199,40 @@ func TestOracleNotices(t *testing.T) {
 		}, ""},
 
 		{"compacted away before it was read", func(o *oracle) {
+			o.compacts(part, 3)
 			deliver(o, 1, 0, 1, 2, 4, 5, 6, 7, 8, 9)
-			o.compactedAway(part, 3, map[int64]bool{0: true})
 			o.commits(part, 10, time.Now())
+			o.compactedAway(part, map[int64]bool{0: true})
 		}, ""},
 		{"compaction left it", func(o *oracle) {
+			o.compacts(part, 3)
 			deliver(o, 1, 0, 1, 2, 4, 5, 6, 7, 8, 9)
-			o.compactedAway(part, 3, map[int64]bool{3: true})
+			o.compactedAway(part, map[int64]bool{3: true})
 		}, "Missing"},
-		{"compacted away, but it was committed before", func(o *oracle) {
+		{"compaction left it, and it is committed", func(o *oracle) {
+			o.compacts(part, 3)
 			deliver(o, 1, 0, 1, 2, 4, 5, 6, 7, 8, 9)
-			o.compactedAway(part, 4, nil)
+			o.commits(part, 10, time.Now())
+			o.compactedAway(part, map[int64]bool{3: true})
+			deliver(o, 1, 3)
+		}, "CommittedEarly"},
+		{"compaction left it, and it is committed later", func(o *oracle) {
+			o.compacts(part, 3)
+			deliver(o, 1, 0, 1, 2, 4, 5, 6, 7, 8, 9)
+			o.compactedAway(part, map[int64]bool{3: true})
+			o.asks(part, 10)
+			deliver(o, 1, 3)
+		}, "CommittedEarly"},
+		{"it arrives while it may be compacted away", func(o *oracle) {
+			o.compacts(part, 0)
+			all(o, 1)
+			o.compactedAway(part, nil)
+			o.commits(part, 10, time.Now())
+		}, ""},
+		{"compacted away, but it was committed before", func(o *oracle) {
+			o.compacts(part, 4)
+			deliver(o, 1, 0, 1, 2, 4, 5, 6, 7, 8, 9)
+			o.compactedAway(part, nil)
 		}, "Missing"},
 
 		{"truncated and reported", func(o *oracle) { deliver(o, 1, 0, 1, 2, 8, 9); o.gone(part, 3, 8); o.commits(part, 10, time.Now()) }, ""},

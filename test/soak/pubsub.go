@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -126,8 +125,6 @@ type endpoint struct {
 	addr   string
 	done   chan struct{}
 
-	stored atomic.Int64 // messages
-
 	mu     sync.Mutex
 	recent []batch // answered of late, for disconnect and exposure
 }
@@ -207,7 +204,6 @@ func (e *endpoint) remember(places []place) {
 	for len(e.recent) > 0 && now.Sub(e.recent[0].at) > keepRecent {
 		e.recent = e.recent[1:]
 	}
-	e.stored.Add(int64(len(places)))
 }
 
 func (b *backend) down() error {

@@ -61,16 +61,15 @@ type run struct {
 
 	kafka sync.Mutex // held by the one event that Kafka suffers
 
-	mu          sync.Mutex
-	troubles    []*trouble
-	longest     time.Duration // outage
-	moves       int           // of partitions to another member
-	exposure    exposure
-	gaps        []gapReport
-	events      map[string]int
-	extra       violations // beside the oracle's
-	problems    []string
-	compactions struct{ kept, early int64 }
+	mu       sync.Mutex
+	troubles []*trouble
+	longest  time.Duration // outage
+	moves    int           // of partitions to another member
+	exposure exposure
+	gaps     []gapReport
+	events   map[string]int
+	extra    violations // beside the oracle's
+	problems []string
 }
 
 // fault notes a violation that is not the oracle's to see. r.mu is held.
@@ -267,134 +266,6 @@ func (r *run) play(ctx context.Context, events []event, try func(func() error) f
 	}
 	wait(ctx, time.Until(began.Add(r.length)))
 	all.Wait()
-}
-
-// settle lets the bridges finish in fair weather and stops them.
-func (r *run) settle(ctx context.Context) {
-	r.say("fair weather: waiting for the bridges to finish")
-	if err := r.settleTransactions(ctx); err != nil {
-		r.mu.Lock()
-		r.fault(&r.extra.Soak, "%v", err)
-		r.mu.Unlock()
-	}
-	r.backend.change(func(w *weather) {
-		if w.away != 0 || w.denied != 0 {
-			r.say("the weather is not fair: %+v", *w)
-		}
-	})
-	for _, s := range r.slots {
-		if err := s.start(nil); err != nil {
-			r.say("%v", err)
-		}
-	}
-	var left []string
-	if !r.reach(ctx, func(ctx context.Context) bool {
-		committed, err := r.commits(ctx)
-		if err != nil {
-			left = []string{err.Error()}
-			return false
-		}
-		left = r.oracle.unfinished(committed)
-		return len(left) == 0
-	}) {
-		r.mu.Lock()
-		for _, l := range left {
-			r.fault(&r.extra.Stalled, "not finished in fair weather: %s", l)
-		}
-		r.mu.Unlock()
-		for _, s := range r.slots {
-			if p := s.now(); p != nil {
-				_, page, err := p.get(ctx, "/readyz")
-				r.say("bridge %d (%s): %s %v", p.endpoint.member, s.name(), page, err)
-			}
-		}
-	}
-	r.fleet.done.Store(true)
-	var all sync.WaitGroup
-	for _, s := range r.slots {
-		all.Go(func() {
-			if code, stopped := s.stop(); stopped && code != 0 {
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				r.fault(&r.extra.Processes, "bridge %s had nothing left to do and ended with %d", s.name(), code)
-			}
-		})
-	}
-	all.Wait()
-	r.fleet.watching.Wait()
-	if _, err := r.commits(ctx); err != nil { // the last ones are judged too
-		r.say("%v", err)
-	}
-}
-
-// settleTransactions looks up how transactions ended.
-func (r *run) settleTransactions(ctx context.Context) error {
-	topics := map[string]int{topicTx: mainTopics[topicTx]}
-	ends, err := r.admin.ends(ctx, topics)
-	if err != nil {
-		return err
-	}
-	for p, end := range ends {
-		visible, err := readOffsets(ctx, r.cluster.addrs(), p, end)
-		if err != nil {
-			return err
-		}
-		if n := r.oracle.transactions(p, visible); n > 0 {
-			r.say("%s: %d records were of transactions that ended otherwise than their producer knew", p, n)
-		}
-	}
-	return nil
-}
-
-// commits reads what both groups have committed, and tells the oracle.
-func (r *run) commits(ctx context.Context) (map[tp]int64, error) {
-	all := make(map[tp]int64)
-	for group, topics := range map[string]map[string]int{groupMain: mainTopics, groupCut: cutTopics} {
-		committed, err := r.admin.committed(ctx, group, topics)
-		if err != nil {
-			return nil, err
-		}
-		now := time.Now()
-		for p, offset := range committed {
-			r.oracle.commits(p, offset, now)
-			all[p] = offset
-		}
-	}
-	return all, nil
-}
-
-func (r *run) followCommits(ctx context.Context) {
-	for ctx.Err() == nil {
-		if _, err := r.commits(ctx); err != nil && ctx.Err() == nil {
-			r.say("%v", err)
-		}
-		wait(ctx, 200*time.Millisecond)
-	}
-}
-
-// followOwners tells the oracle when partitions move.
-func (r *run) followOwners(ctx context.Context) {
-	last := make(map[tp]string)
-	for ctx.Err() == nil {
-		for _, group := range []string{groupMain, groupCut} {
-			owners, ok := r.admin.owners(ctx, group)
-			if !ok {
-				continue
-			}
-			for p, owner := range owners {
-				if last[p] != owner {
-					r.oracle.moved(p)
-					if last[p] != "" {
-						r.mu.Lock()
-						r.moves++
-						r.mu.Unlock()
-					}
-					last[p] = owner
-				}
-			}
-		}
-		wait(ctx, 100*time.Millisecond)
-	}
 }
 
 // tell shows progress.

@@ -18,6 +18,7 @@ import (
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/catchup"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/check"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/locate"
+	"github.com/kappa-migrate/kappa/internal/cli/bridge/redrive"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/verify"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/cli/version"
@@ -30,7 +31,7 @@ func New(a *app.App) *cobra.Command {
 		Use:   "bridge",
 		Short: "Republish Kafka topics to Pub/Sub, check that it can be done, and prove that it was",
 	}
-	cmd.AddCommand(newRun(a), check.New(a), catchup.New(a), verify.New(a), locate.New(a), accept.New(a))
+	cmd.AddCommand(newRun(a), check.New(a), catchup.New(a), verify.New(a), locate.New(a), accept.New(a), redrive.New(a))
 	return cmd
 }
 

@@ -53,7 +53,7 @@ has reached it. Elsewhere, and with --at, it goes on where the log was cut.
 
 With --at and nothing gone, records that are there are skipped, if the bridge has
 stopped the partition at that very offset (a batch beyond its memory, say).`,
-		Example: `  kappa bridge accept -f specs/bridge.yaml --partition flights/3 --by ada --reason "outage of May 2nd"
+		Example: `  kappa bridge accept -f specs/bridge.yaml --partition flights/3 --by ada --reason outage-of-may-2
   kappa bridge accept -f specs/bridge.yaml --source onprem --partition flights/3 --at 1200 --by ada --reason test --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
