@@ -154,7 +154,7 @@ func (b *Bridge) stream(ctx context.Context) error {
 		if err := r.open(); err != nil {
 			return err
 		}
-		defer r.client.CloseAllowingRebalance()
+		defer r.close()
 		b.addReader(r)
 	}
 	b.cfg.Log.Info("bridge runs", "name", b.cfg.Spec.Metadata.Name, "sources", b.spec.SourceNames(),
@@ -240,6 +240,23 @@ func (r *reader) leave() {
 	}
 	if _, err := r.admin.LeaveGroup(ctx, kadm.LeaveGroup(r.source.spec.Group).InstanceIDs(r.cfg.InstanceID)); err != nil {
 		r.cfg.Log.Debug("leave the group", "error", err)
+	}
+}
+
+// closeTimeout bounds how long closing a client may take: with a coordinator
+// that is away it would wait for it, though nothing is left to do.
+const closeTimeout = 10 * time.Second
+
+func (r *reader) close() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.client.CloseAllowingRebalance()
+	}()
+	select {
+	case <-done:
+	case <-time.After(closeTimeout):
+		r.cfg.Log.Warn("the Kafka client does not close; it is left to the end of the process", "source", r.name)
 	}
 }
 

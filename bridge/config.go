@@ -93,12 +93,16 @@ type sizes struct {
 	record   int64 // memory of a record and its event beside their bytes
 }
 
-// divide gives an eighth to what the Kafka clients buffer, at most an eighth to
+// divide gives at most an eighth to what the Kafka clients buffer, at most an eighth to
 // what connections hold of publish requests, and a sixteenth to spare segments;
 // the rest holds polled records and their messages.
 func divide(l jobspecs.BridgeLimit, sources, brokers, workers int, p *plan) sizes {
 	s := sizes{fetches: min(max(brokers, 2), 16)}
-	s.fetch = max(int64(l.Memory)/8/int64(s.fetches*sources), minFetch)
+	s.fetch = int64(l.Memory) / 8 / int64(s.fetches*sources)
+	if l.FetchBytes > 0 { // small fetches are still in the processor's cache when they are sent
+		s.fetch = min(s.fetch, int64(l.FetchBytes))
+	}
+	s.fetch = max(s.fetch, minFetch)
 	s.buffered = s.fetch * int64(s.fetches)
 	s.sending = int64(l.BatchBytes)
 	s.slots = min(max(int(int64(l.Memory)/8/s.sending), 1), 32)

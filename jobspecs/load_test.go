@@ -74,7 +74,7 @@ func TestFlightsBridge(t *testing.T) {
 			Bundle:      Bundle{MaxBytes: 256 << 10},
 			DeadLetter:  DeadLetter{Topic: "flights-dead-letters", Kafka: DeadLetterKafka{KafkaCluster: KafkaCluster{SASL: noSASL}}},
 			Limits: BridgeLimit{
-				Memory: 256 << 20, BatchBytes: 1 << 20, BatchRecords: 1000,
+				Memory: 256 << 20, BatchBytes: 1 << 20, BatchRecords: 1000, FetchBytes: 2 << 20,
 				Linger: Duration(5 * time.Millisecond), Drain: Duration(20 * time.Second), Stall: Duration(5 * time.Minute),
 			},
 			Listen: "127.0.0.1:0",

@@ -242,6 +242,7 @@ type BridgeLimit struct {
 	Memory           Bytes    `yaml:"memory" doc:"Byte budget over fetched, in-flight and retrying records." default:"256MiB"`
 	BatchBytes       Bytes    `yaml:"batchBytes" doc:"Largest publish request." default:"1MiB"`
 	BatchRecords     int      `yaml:"batchRecords" doc:"Most messages in a publish request; Pub/Sub takes 1,000." default:"1000" min:"1"`
+	FetchBytes       Bytes    `yaml:"fetchBytes" doc:"Most memory that one fetch from a broker takes. Each broker is asked for one at a time, so more is needed where it is far away: rate times round trip." default:"2MiB"`
 	Linger           Duration `yaml:"linger" doc:"Longest wait for a batch to fill." default:"5ms"`
 	Drain            Duration `yaml:"drain" doc:"Longest wait for outstanding acknowledgements when stopping or when partitions move." default:"20s"`
 	RecordsPerSecond int      `yaml:"recordsPerSecond" doc:"Most records read per second; 0: no limit." default:"0" min:"0"`

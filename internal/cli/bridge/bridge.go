@@ -128,10 +128,10 @@ func run(ctx context.Context, a *app.App, o *runOptions) error {
 // sets GOMEMLIMIT or GOGC has the last word.
 func limitMemory(budget int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(budget + budget/4 + 32<<20)
+		debug.SetMemoryLimit(budget + budget/4 + 16<<20)
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(400)
 	}
 }
 
