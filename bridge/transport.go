@@ -57,7 +57,7 @@ func request(l *lane, events []*event) mem.BufferSlice {
 			if held != nil {
 				req = append(req, mem.SliceBuffer(held.all[from:to]))
 			}
-			held, from, to = e.held, e.at, e.at
+			held, from = e.held, e.at
 		}
 		if e.cut > 0 {
 			req = append(req, mem.SliceBuffer(held.all[from:e.at+e.cut]), mem.SliceBuffer(e.data))

@@ -57,8 +57,10 @@ func leaves(cmd *cobra.Command, words []string) map[string]*cobra.Command {
 	return out
 }
 
-// needed are the flags that a command cannot do without, beside the specs.
+// needed is what a command cannot do without, beside the specs.
 var needed = map[string][]string{
+	"bridge accept":   {"--partition", "flights/0", "--by", "ada", "--reason", "trial"},
+	"bridge locate":   {"c0e0de33-5f00-8050-8000-075bcd150000"},
 	"deploy backfill": {"--from", "2001-01-08T00:00:00Z", "--to", "2001-01-09T00:00:00Z", "--archive", "gs://archive/*.avro"},
 }
 

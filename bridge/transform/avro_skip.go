@@ -8,13 +8,13 @@ import (
 )
 
 var (
-	errAvroShort    = errors.New("Avro data ends too early")
-	errAvroVarint   = errors.New("Avro data holds a number of more bits than its type has")
-	errAvroBranch   = errors.New("Avro data holds a union branch that the schema does not have")
-	errAvroSymbol   = errors.New("Avro data holds an enum symbol that the schema does not have")
-	errAvroBoolean  = errors.New("Avro data holds a boolean that is neither 0 nor 1")
-	errAvroBlock    = errors.New("Avro data holds a block of another size than it says")
-	errAvroTrailing = errors.New("Avro data goes on after the record: is it written with this schema?")
+	errAvroShort    = errors.New("the Avro data ends too early")
+	errAvroVarint   = errors.New("the Avro data holds a number of more bits than its type has")
+	errAvroBranch   = errors.New("the Avro data holds a union branch that the schema does not have")
+	errAvroSymbol   = errors.New("the Avro data holds an enum symbol that the schema does not have")
+	errAvroBoolean  = errors.New("the Avro data holds a boolean that is neither 0 nor 1")
+	errAvroBlock    = errors.New("the Avro data holds a block of another size than it says")
+	errAvroTrailing = errors.New("the Avro data goes on after the record: is it written with this schema?")
 )
 
 // avroLong reads a zigzag number at i and returns the index after it.

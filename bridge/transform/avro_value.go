@@ -13,8 +13,8 @@ import (
 
 var (
 	errTwice       = errors.New("a name of a map comes twice")
-	errAvroNodes   = errors.New("Avro data holds more values than a record of its size may")
-	errAvroUTF8    = errors.New("Avro data holds a string that is not UTF-8")
+	errAvroNodes   = errors.New("the Avro data holds more values than a record of its size may")
+	errAvroUTF8    = errors.New("the Avro data holds a string that is not UTF-8")
 	errTimeRange   = errors.New("a time is outside of the years 1 to 9999")
 	errAvroTimeDay = errors.New("a time of day is outside of the day")
 )

@@ -11,7 +11,7 @@ import (
 
 var (
 	errProtoWire = errors.New("not a Protobuf message")
-	errProtoUTF8 = errors.New("Protobuf data holds a string that is not UTF-8")
+	errProtoUTF8 = errors.New("the Protobuf data holds a string that is not UTF-8")
 )
 
 // next reads the tag and the value at i: payload is the value without its

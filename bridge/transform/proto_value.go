@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	errProtoNodes    = errors.New("Protobuf data holds more values than a record of its size may")
+	errProtoNodes    = errors.New("the Protobuf data holds more values than a record of its size may")
 	errDurationRange = errors.New("a duration is longer than 292 years")
 )
 

@@ -308,7 +308,7 @@ func (c *Cluster) gone() error {
 		}
 		select {
 		case <-b.process.Done():
-			return fmt.Errorf("Kafka broker %d ended: %w; it said:\n%s", b.number, errors.Join(b.process.Err()), b.said())
+			return fmt.Errorf("the Kafka broker %d ended: %w; it said:\n%s", b.number, errors.Join(b.process.Err()), b.said())
 		default:
 		}
 	}
