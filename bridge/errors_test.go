@@ -262,11 +262,16 @@ func TestStopLeavesWorkUndone(t *testing.T) {
 // its budget, and when it is back everything is delivered.
 func TestMemoryIsBoundedWhileDestinationIsDown(t *testing.T) {
 	for _, c := range []struct {
-		name      string
-		transform jobspecs.Transform
-	}{{"passing through", jobspecs.Transform{Decode: "none"}}, {"rewriting", jobspecs.Transform{Decode: "json", Set: map[string]string{"x": `"y"`}}}} {
+		name          string
+		transform     jobspecs.Transform
+		records, size int
+	}{
+		{"passing through", jobspecs.Transform{Decode: "none"}, 30_000, 2000},
+		{"passing large values on", jobspecs.Transform{Decode: "none"}, 8000, 8000}, // which stay where they were fetched
+		{"rewriting", jobspecs.Transform{Decode: "json", Set: map[string]string{"x": `"y"`}}, 30_000, 2000},
+	} {
 		t.Run(c.name, func(t *testing.T) {
-			const records, size = 30_000, 2000
+			records, size := c.records, c.size
 			kafka := newKafka(t, 4, "in")
 			f := newFakePubSub(t, outTopics(2)...)
 			f.discard = true
@@ -304,11 +309,11 @@ func TestMemoryIsBoundedWhileDestinationIsDown(t *testing.T) {
 				}
 				return last > 0 && time.Since(since) > 500*time.Millisecond
 			})
-			if last == records {
+			if last == int64(records) {
 				t.Fatalf("all %d records are in memory: the test has too few", records)
 			}
 			down.Store(false)
-			eventually(t, "the intake to go on", func() bool { watch(); return b.Status().Records == records })
+			eventually(t, "the intake to go on", func() bool { watch(); return b.Status().Records == int64(records) })
 			if err := b.halt(); err != nil {
 				t.Fatal(err)
 			}
