@@ -43,7 +43,8 @@ func New(cfg Config) (*Bridge, error) {
 	}
 	b := &Bridge{cfg: cfg, spec: spec, plan: p, stats: newStats(), health: newHealth(), pacer: newPacer(spec.Limits)}
 	b.stats.budget = int64(spec.Limits.Memory)
-	b.stats.inFlight = b.inFlight
+	count := b.inFlight
+	b.stats.outstanding.Store(&count)
 	b.stats.ready = func() int64 {
 		if len(b.health.list()) > 0 {
 			return 0

@@ -38,7 +38,8 @@ func (b *Bridge) Feed(ctx context.Context, listening func(addr string), read fun
 			WithHint("let the bridge itself read it: kappa bridge run")
 	}
 	f := &Feed{b: b, turn: make(chan struct{}, 1)}
-	b.stats.inFlight = f.inFlight
+	count := f.inFlight
+	b.stats.outstanding.Store(&count)
 	return b.serve(ctx, listening, func(ctx context.Context) error {
 		hard, abort := context.WithCancel(context.WithoutCancel(ctx))
 		defer abort()

@@ -17,7 +17,7 @@ type stats struct {
 	filtered             atomic.Int64
 	deadLettered         atomic.Int64                 // records
 	deadLettersPublished atomic.Int64                 // messages
-	inFlight             func() int64                 // read and not done
+	outstanding          atomic.Pointer[func() int64] // read and not done
 	held                 atomic.Pointer[func() int64] // bytes charged; nil until the stages exist
 	budget               int64
 	ready                func() int64 // 1 or 0
@@ -40,7 +40,7 @@ type stats struct {
 }
 
 func newStats() *stats {
-	s := &stats{registry: prometheus.NewRegistry(), inFlight: func() int64 { return 0 }, ready: func() int64 { return 0 }}
+	s := &stats{registry: prometheus.NewRegistry(), ready: func() int64 { return 0 }}
 	opts := func(name, help string) prometheus.Opts {
 		return prometheus.Opts{Namespace: "kappa", Subsystem: "bridge", Name: name, Help: help}
 	}
@@ -93,6 +93,14 @@ func newStats() *stats {
 		gauge("memory_budget_bytes", "The byte budget, limits.memory.", func() int64 { return s.budget }),
 	)
 	return s
+}
+
+// inFlight returns the records that were read and are not done.
+func (s *stats) inFlight() int64 {
+	if count := s.outstanding.Load(); count != nil {
+		return (*count)()
+	}
+	return 0
 }
 
 // memory returns the bytes charged to the byte budget.
