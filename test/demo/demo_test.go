@@ -221,7 +221,9 @@ func check(t *testing.T, s summary, want numbers, duplicates float64) {
 	if s.Published < s.RecordsProduced {
 		t.Errorf("messages_published %d is less than records_produced %d", s.Published, s.RecordsProduced)
 	}
-	if s.Redeploys < 3 || s.JobCrashes < 1 || s.WindowsCut < 1 {
+	// Of few flights all may have arrived before a job is drained: no window is
+	// open then.
+	if s.Redeploys < 3 || s.JobCrashes < 1 || s.WindowsCut < 1 && s.RecordsProduced > 50_000 {
 		t.Errorf("redeploys %d, job_crashes %d, windows_cut %d: the jobs were left in peace", s.Redeploys, s.JobCrashes, s.WindowsCut)
 	}
 	if s.BridgeRestarts < 1 {
