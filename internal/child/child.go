@@ -16,6 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/kappa-migrate/kappa/internal/exit"
 )
 
 // Process is a running child.
@@ -144,6 +146,17 @@ func WithParent(ctx context.Context) context.Context {
 		cancel(errors.New("the parent process is gone"))
 	}()
 	return ctx
+}
+
+// EndWithoutParent waits until the process with the given id is no longer the
+// parent, and soon after ends this one: for a child whose parent takes all with
+// it that a stop in order could wait for.
+func EndWithoutParent(parent int) {
+	for os.Getppid() == parent {
+		time.Sleep(200 * time.Millisecond) // there is nothing to wait for that every system has
+	}
+	time.Sleep(2 * time.Second)
+	os.Exit(int(exit.Interrupted))
 }
 
 // Sibling returns the path of another program of this project: the one named

@@ -134,7 +134,7 @@ func (r *run) apply(ctx context.Context, version string, task *term.Task) (*depl
 	}
 	task.Note("kappa deploy apply, " + version)
 	out, _, err := runTool(ctx, "deploy", self, r.out.path(logsFolder), []string{
-		"deploy", "apply", "-f", filepath.Join(r.out.path(specsFolder), streamFile), "--set", versionVariable + "=" + version,
+		"deploy", "apply", "--exit-with-parent", "-f", filepath.Join(r.out.path(specsFolder), streamFile), "--set", versionVariable + "=" + version,
 		"--yes", "--output", "json", "--poll", pollJobs.String(), r.logLevel(),
 	})
 	if err != nil {

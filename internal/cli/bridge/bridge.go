@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"time"
 
 	"cloud.google.com/go/pubsub/v2"
 	"github.com/spf13/cobra"
@@ -23,7 +22,6 @@ import (
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/verify"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/cli/version"
-	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/gcp"
 )
 
@@ -85,7 +83,7 @@ func run(ctx context.Context, a *app.App, o *runOptions) error {
 	}
 	if o.exitWithParent {
 		ctx = child.WithParent(ctx)
-		go endWithoutParent(os.Getppid())
+		go child.EndWithoutParent(os.Getppid())
 	}
 	platform, err := gcp.Open(spec.Spec.Platform)
 	if err != nil {
@@ -124,16 +122,6 @@ func run(ctx context.Context, a *app.App, o *runOptions) error {
 		return err
 	}
 	return printed
-}
-
-// endWithoutParent ends the process soon after its parent is gone, with all that
-// it published to: there is nothing left that a stop in order could wait for.
-func endWithoutParent(parent int) {
-	for os.Getppid() == parent {
-		time.Sleep(200 * time.Millisecond) // there is nothing to wait for that every system has
-	}
-	time.Sleep(2 * time.Second)
-	os.Exit(int(exit.Interrupted))
 }
 
 // limitMemory keeps the process near its budget: the collector works more often

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/drain"
+	"github.com/kappa-migrate/kappa/internal/child"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
@@ -56,7 +58,7 @@ if something is in the way; then all of it is shown.`,
 
 func newApply(a *app.App) *cobra.Command {
 	var specs *specflags.Flags
-	var yes bool
+	var yes, exitWithParent bool
 	var t timing
 	cmd := &cobra.Command{
 		Use:   "apply -f SPEC",
@@ -85,6 +87,9 @@ drained within --drain-timeout, and 1 if one ended in another way.`,
   kappa deploy apply -f specs/stream.yaml --yes --output json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if exitWithParent {
+				go child.EndWithoutParent(os.Getppid())
+			}
 			if err := t.validate(); err != nil {
 				return err
 			}
@@ -96,6 +101,8 @@ drained within --drain-timeout, and 1 if one ended in another way.`,
 	cmd.Flags().DurationVar(&t.drain, "drain-timeout", drain.DefaultTimeout, "longest wait for the drain of one job")
 	cmd.Flags().BoolVar(&t.withoutReplay, "without-replay", false, "launch the successor of a dead generation even if the snapshot that it would read again from is gone")
 	t.add(cmd)
+	cmd.Flags().BoolVar(&exitWithParent, "exit-with-parent", false, "end when the parent process is gone")
+	_ = cmd.Flags().MarkHidden("exit-with-parent")
 	return cmd
 }
 
