@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/jobspecs"
@@ -168,6 +168,7 @@ func (b *Bridge) stream(ctx context.Context) error {
 		loops.Go(func() { r.commitLoop(hard) })
 		loops.Go(func() { r.lagLoop(hard) })
 		loops.Go(func() { r.gapLoop(hard) })
+		loops.Go(func() { r.orphanLoop(running) })
 	}
 	polls.Wait()
 	b.stages.endInput()
@@ -228,37 +229,34 @@ func await(ctx context.Context, d time.Duration, done func() bool) {
 	}
 }
 
-// leave leaves the group, so that others get the partitions at once. A static
-// member has to be removed by its id: its client never leaves.
+// leave closes the client and leaves the group, so that others get the
+// partitions at once. The client would do that too, but not a static member's,
+// and it would wait for a rebalance under way, which others may hold up.
 func (r *reader) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := r.client.LeaveGroupContext(ctx); err != nil {
-		r.cfg.Log.Debug("leave the group", "error", err)
-	}
-	if r.cfg.InstanceID == "" || r.fenced.Load() {
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = r.source.spec.Group
+	member := kmsg.NewLeaveGroupRequestMember()
+	member.MemberID, _ = r.client.GroupMetadata()
+	r.close()
+	if member.MemberID == "" || r.fenced.Load() {
 		return
 	}
-	if _, err := r.admin.LeaveGroup(ctx, kadm.LeaveGroup(r.source.spec.Group).InstanceIDs(r.cfg.InstanceID)); err != nil {
+	req.MemberID = member.MemberID // of old brokers
+	if r.cfg.InstanceID != "" {
+		member.InstanceID = &r.cfg.InstanceID
+	}
+	req.Members = append(req.Members, member)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if _, err := req.RequestWith(ctx, r.source.client); err != nil {
 		r.cfg.Log.Debug("leave the group", "error", err)
 	}
 }
 
-// closeTimeout bounds how long closing a client may take: with a coordinator
-// that is away it would wait for it, though nothing is left to do.
-const closeTimeout = 10 * time.Second
-
+// close closes the client.
 func (r *reader) close() {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.client.CloseAllowingRebalance()
-	}()
-	select {
-	case <-done:
-	case <-time.After(closeTimeout):
-		r.cfg.Log.Warn("the Kafka client does not close; it is left to the end of the process", "source", r.name)
-	}
+	r.end()
+	r.client.CloseAllowingRebalance()
 }
 
 func (r *reader) commitLoop(ctx context.Context) {

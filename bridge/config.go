@@ -30,6 +30,7 @@ type Config struct {
 
 	CommitEvery time.Duration // how often offsets are committed
 	LagEvery    time.Duration // how often lag is measured
+	GroupEvery  time.Duration // how often to look whether every partition is some member's
 	Startup     time.Duration // longest wait for each service at the start
 	Backoff     Backoff
 }
@@ -40,6 +41,7 @@ func DefaultConfig() Config {
 		Log:         slog.New(slog.DiscardHandler),
 		CommitEvery: time.Second,
 		LagEvery:    5 * time.Second,
+		GroupEvery:  30 * time.Second,
 		Startup:     20 * time.Second,
 		Backoff:     DefaultBackoff(),
 	}
@@ -54,7 +56,7 @@ func (c *Config) Validate() error {
 		return errors.New("bridge: Config.PubSub is nil")
 	case c.Log == nil:
 		return errors.New("bridge: Config.Log is nil")
-	case c.CommitEvery <= 0, c.LagEvery <= 0, c.Startup <= 0, c.Backoff.First <= 0, c.Backoff.Blocked <= 0, c.Backoff.Timeout <= 0:
+	case c.CommitEvery <= 0, c.LagEvery <= 0, c.GroupEvery <= 0, c.Startup <= 0, c.Backoff.First <= 0, c.Backoff.Blocked <= 0, c.Backoff.Timeout <= 0:
 		return errors.New("bridge: a duration of Config is not positive")
 	}
 	s := &c.Spec.Spec

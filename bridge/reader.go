@@ -37,7 +37,8 @@ type reader struct {
 	*Bridge
 	*source
 	client *kgo.Client
-	opened chan struct{} // closed when client is set; its callbacks may come earlier
+	end    context.CancelFunc // ends whatever the client waits for
+	opened chan struct{}      // closed when client is set; its callbacks may come earlier
 	sizer  *fetchSizer
 	hard   context.Context // done when the bridge gives up what is outstanding
 	fail   func(error)     // ends the bridge
@@ -60,7 +61,10 @@ func (r *reader) open() error {
 	r.sizer = newFetchSizer(r.sizes.fetch, r.sizes.record)
 	r.sizer.apply = func(fetch, partition int32) { r.client.UpdateFetchMaxBytes(fetch, partition) }
 	opts := append(slices.Clone(r.source.opts), kafka.Consume(r.source.spec)...)
+	ctx, end := context.WithCancel(context.Background())
+	r.end = end
 	opts = append(opts,
+		kgo.WithContext(ctx),
 		kgo.ClientID("kappa-bridge-"+r.cfg.Spec.Metadata.Name),
 		kgo.WithLogger(kafkaLogger{r.cfg.Log}),
 		kgo.WithHooks(r),
@@ -74,6 +78,7 @@ func (r *reader) open() error {
 		kgo.OnPartitionsLost(r.lost),
 		kgo.RebalanceTimeout(max(time.Minute, limits.Drain.D()+30*time.Second)),
 		kgo.FetchIsolationLevel(r.source.isolation()),
+		kgo.KeepControlRecords(),                    // without them a change of leaders after a marker would look like a log that was cut back
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // invariant B3: an offset never moves by itself
 		kgo.FetchMaxWait(500*time.Millisecond),
 		kgo.FetchMaxBytes(r.sizer.applied),
@@ -86,6 +91,7 @@ func (r *reader) open() error {
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
+		end()
 		return exit.Usagef("set up the Kafka client: %w", err)
 	}
 	r.client = client
@@ -157,14 +163,24 @@ func (b *Bridge) enter(fetches kgo.Fetches, find func(partitionID) *partition, r
 			return
 		}
 		b.health.solved(p.trouble)
-		for i := 0; i < len(fp.Records); i += maxUnit {
-			run := fp.Records[i:min(i+maxUnit, len(fp.Records))]
-			units = append(units, unit{p, run, ticket{first.to, first.seq + uint64(i)}, c})
+		// The markers of transactions are read, so that the leader epoch of
+		// what was read last is known and offsets are committed past them.
+		var markers []uint64
+		for i, end := 0, 0; i < len(fp.Records); i = end {
+			seq := first.seq + uint64(i)
+			if fp.Records[i].Attrs.IsControl() {
+				markers, end = append(markers, seq), i+1
+				continue
+			}
+			for end = i; end < min(i+maxUnit, len(fp.Records)) && !fp.Records[end].Attrs.IsControl(); end++ {
+				bytes += recordBytes(fp.Records[end])
+			}
+			units = append(units, unit{p, fp.Records[i:end], ticket{first.to, seq}, c})
+			records += end - i
 		}
-		for _, rec := range fp.Records {
-			bytes += recordBytes(rec)
+		if len(markers) > 0 {
+			p.ack(markers)
 		}
-		records += len(fp.Records)
 	})
 	if records == 0 {
 		return nil, 0, 0

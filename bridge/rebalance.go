@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -105,12 +106,13 @@ func (r *reader) assign(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		delete(anchors, id)
 	}
 	r.markTopics(ctx, marks, meta.Topics, committed) // before there are offsets that a mark must go with
-	if err := r.anchor(ctx, anchors, meta.Topics); err != nil {
+	if err := r.anchor(ctx, anchors); err != nil {
 		return err
 	}
 	for id, g := range passed {
 		r.passedOver(ctx, id, *g, accepted[id])
 	}
+	var begun []partitionID
 	for topic, partitions := range offsets {
 		for number, offset := range partitions {
 			id := partitionID{topic, number}
@@ -120,8 +122,10 @@ func (r *reader) assign(ctx context.Context, offsets map[string]map[int32]kgo.Of
 				partitions[number] = kgo.NewOffset().At(start)
 			}
 			r.begin(id, start, refused[id])
+			begun = append(begun, id)
 		}
 	}
+	r.cfg.Log.Info("partitions assigned", "source", r.name, "partitions", names(begun))
 	return nil
 }
 
@@ -180,56 +184,15 @@ func startErrors(err error) []*kafka.StartError {
 	}
 }
 
-// anchor commits marks for partitions that are not ours in the client's eyes
-// yet: by a request of its own, because the client takes commits only for what
-// it is reading.
-func (r *reader) anchor(ctx context.Context, marks map[partitionID]mark, topics kadm.TopicDetails) error {
+// anchor commits where partitions begin that have no offset.
+func (r *reader) anchor(ctx context.Context, marks map[partitionID]mark) error {
 	if len(marks) == 0 {
 		return nil
 	}
 	r.commits.Lock()
 	defer r.commits.Unlock()
-	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group = r.source.spec.Group
-	req.MemberID, req.Generation = r.client.GroupMetadata()
-	if r.cfg.InstanceID != "" {
-		req.InstanceID = &r.cfg.InstanceID
-	}
-	for id, m := range marks {
-		p := kmsg.NewOffsetCommitRequestTopicPartition()
-		p.Partition, p.Offset, p.LeaderEpoch = id.partition, m.offset, m.leaderEpoch
-		i := slices.IndexFunc(req.Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return t.Topic == id.topic })
-		if i < 0 {
-			i = len(req.Topics)
-			t := kmsg.NewOffsetCommitRequestTopic()
-			t.Topic, t.TopicID = id.topic, topics[id.topic].ID
-			req.Topics = append(req.Topics, t)
-		}
-		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p)
-	}
-	if err := r.mark(req); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-	resp, err := req.RequestWith(ctx, r.client)
-	if err == nil {
-		err = commitError(resp)
-	}
-	if err != nil {
+	if err := r.send(ctx, marks); err != nil {
 		return fmt.Errorf("commit where to start: %w", err)
-	}
-	return nil
-}
-
-// mark notes in a commit which topics its offsets belong to.
-func (r *reader) mark(req *kmsg.OffsetCommitRequest) error {
-	for i := range req.Topics {
-		t := &req.Topics[i]
-		for j := range t.Partitions {
-			of := topicIDMark + r.topics.of(partitionID{t.Topic, t.Partitions[j].Partition}).String()
-			t.Partitions[j].Metadata = &of
-		}
 	}
 	return nil
 }
@@ -296,13 +259,7 @@ func (r *reader) revoked(_ context.Context, _ *kgo.Client, lost map[string][]int
 	r.mu.Unlock()
 	if !stopping {
 		r.stages.publisher.setFlush(true)
-		await(r.hard, r.Bridge.spec.Limits.Drain.D(), func() bool {
-			n := 0
-			for _, p := range gone {
-				n += p.outstanding()
-			}
-			return n == 0
-		})
+		await(r.hard, r.Bridge.spec.Limits.Drain.D(), func() bool { return outstanding(gone) == 0 })
 		r.stages.publisher.setFlush(false)
 	}
 	r.commits.Lock()
@@ -310,7 +267,8 @@ func (r *reader) revoked(_ context.Context, _ *kgo.Client, lost map[string][]int
 	if err := r.commitLocked(); err != nil {
 		r.cfg.Log.Warn("the commit before giving partitions away failed; their next owner repeats what was not committed", "error", err)
 	}
-	r.end(gone)
+	r.cfg.Log.Info("partitions given away", "source", r.name, "partitions", names(idsOf(gone)), "undone", outstanding(gone))
+	r.giveUp(gone)
 }
 
 // lost is called when partitions were taken away: somebody else may own them
@@ -318,11 +276,50 @@ func (r *reader) revoked(_ context.Context, _ *kgo.Client, lost map[string][]int
 func (r *reader) lost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
 	r.commits.Lock()
 	defer r.commits.Unlock()
-	r.end(r.owned(lost))
+	gone := r.owned(lost)
+	if len(gone) > 0 {
+		r.cfg.Log.Warn("partitions taken away; their next owner repeats what was not committed", "source", r.name, "partitions", names(idsOf(gone)), "undone", outstanding(gone))
+	}
+	r.giveUp(gone)
 }
 
-// end ends assignments (invariant B5). r.commits is held.
-func (r *reader) end(gone []*partition) {
+// outstanding is how many records of partitions are not done.
+func outstanding(parts []*partition) (n int) {
+	for _, p := range parts {
+		n += p.outstanding()
+	}
+	return n
+}
+
+func idsOf(parts []*partition) []partitionID {
+	ids := make([]partitionID, len(parts))
+	for i, p := range parts {
+		ids[i] = p.id
+	}
+	return ids
+}
+
+// names lists partitions for a log line: "orders/0,3 users/1".
+func names(ids []partitionID) string {
+	slices.SortFunc(ids, func(a, b partitionID) int {
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
+	})
+	var b strings.Builder
+	for i, id := range ids {
+		switch {
+		case i == 0:
+			fmt.Fprintf(&b, "%s/%d", id.topic, id.partition)
+		case id.topic == ids[i-1].topic:
+			fmt.Fprintf(&b, ",%d", id.partition)
+		default:
+			fmt.Fprintf(&b, " %s/%d", id.topic, id.partition)
+		}
+	}
+	return b.String()
+}
+
+// giveUp ends assignments (invariant B5). r.commits is held.
+func (r *reader) giveUp(gone []*partition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, p := range gone {
@@ -379,22 +376,41 @@ func (r *reader) commitLocked() error {
 }
 
 // send commits marks as a member of the group. r.commits is held.
+//
+// It is a request of its own: the client's would take commits only for what is
+// being read, and would hold them back for as long as the group rebalances,
+// though the cluster takes them. It names the member and its generation, so
+// that the cluster refuses it from one that has lost its partitions (invariant
+// B5), and in the metadata the topics that the offsets belong to.
 func (r *reader) send(ctx context.Context, marks map[partitionID]mark) error {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group = r.source.spec.Group
+	req.MemberID, req.Generation = r.client.GroupMetadata()
+	if req.MemberID == "" { // such a commit is anybody's, and taken where the group is empty
+		return fmt.Errorf("not in consumer group %s", req.Group)
+	}
+	if r.cfg.InstanceID != "" {
+		req.InstanceID = &r.cfg.InstanceID
+	}
+	for id, m := range marks {
+		topic := r.topics.of(id)
+		i := slices.IndexFunc(req.Topics, func(t kmsg.OffsetCommitRequestTopic) bool { return t.Topic == id.topic && t.TopicID == topic })
+		if i < 0 {
+			i = len(req.Topics)
+			t := kmsg.NewOffsetCommitRequestTopic()
+			t.Topic, t.TopicID = id.topic, topic
+			req.Topics = append(req.Topics, t)
+		}
+		p := kmsg.NewOffsetCommitRequestTopicPartition()
+		p.Partition, p.Offset, p.LeaderEpoch = id.partition, m.offset, m.leaderEpoch
+		p.Metadata = kmsg.StringPtr(topicIDMark + topic.String())
+		req.Topics[i].Partitions = append(req.Topics[i].Partitions, p)
+	}
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	offsets := make(map[string]map[int32]kgo.EpochOffset)
-	for id, m := range marks {
-		if offsets[id.topic] == nil {
-			offsets[id.topic] = make(map[int32]kgo.EpochOffset)
-		}
-		offsets[id.topic][id.partition] = kgo.EpochOffset{Epoch: m.leaderEpoch, Offset: m.offset}
+	resp, err := req.RequestWith(ctx, r.client)
+	if err != nil {
+		return err
 	}
-	var failed error
-	r.client.CommitOffsetsSync(kgo.PreCommitFnContext(ctx, r.mark), offsets,
-		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
-			if failed = err; err == nil {
-				failed = commitError(resp)
-			}
-		})
-	return failed
+	return commitError(resp)
 }

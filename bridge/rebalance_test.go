@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/jobspecs"
@@ -126,6 +127,97 @@ func TestRebalanceChurn(t *testing.T) {
 	if diff := cmp.Diff(map[int32]int64{0: want, 1: want, 2: want, 3: want}, committed(t, kafka)); diff != "" {
 		t.Errorf("committed offsets (-want +got):\n%s", diff)
 	}
+}
+
+// A rebalance that does not come to its end, since another member does not
+// answer: what is published meanwhile is committed all the same, and the bridge
+// can be stopped.
+func TestStuckRebalance(t *testing.T) {
+	kafka := newKafka(t, 2, "in")
+	f := newFakePubSub(t, outTopics(1)...)
+	slow := make(gate)
+	f.before = slow.hold
+	produce(t, producer(t, kafka), numbered("in", 2, 0, 100)...)
+	b := start(t, testConfig(t, testSpec(kafka.ListenAddrs(), 1), f))
+	eventually(t, "the bridge to read everything", func() bool { return b.Status().Records == 100 })
+
+	joins := make(chan struct{}, 8)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	kafka.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		kafka.KeepControl()
+		joins <- struct{}{}
+		kafka.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	go b.readers[0].client.ForceRebalance()
+	select {
+	case <-joins:
+	case <-time.After(testTimeout):
+		t.Fatal("the bridge does not join again")
+	}
+	close(slow)
+	eventually(t, "the commits", func() bool {
+		return cmp.Equal(committed(t, kafka), map[int32]int64{0: 50, 1: 50})
+	})
+	began := time.Now()
+	if err := b.halt(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+}
+
+// invariant B5: before it has joined the group, and when it is out of it, a
+// bridge commits nothing: Kafka takes such a commit where nobody else is there.
+func TestCommitTakesMembership(t *testing.T) {
+	kafka := newKafka(t, 1, "in")
+	f := newFakePubSub(t, outTopics(1)...)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	kafka.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		kafka.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	produce(t, producer(t, kafka), numbered("in", 1, 0, 10)...)
+	b := start(t, testConfig(t, testSpec(kafka.ListenAddrs(), 1), f))
+	eventually(t, "the client", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return len(b.readers) == 1
+	})
+	if err := b.readers[0].send(context.Background(), map[partitionID]mark{{"in", 0}: {5, 0}}); err == nil {
+		t.Error("a bridge that is in no group commits")
+	}
+	if at := committed(t, kafka); at[0] > 0 {
+		t.Errorf("offset %d is committed", at[0])
+	}
+}
+
+// A partition that the group has given to nobody is noticed and read: nothing
+// says of it that it is missing (invariant B3).
+func TestOrphanIsAdopted(t *testing.T) {
+	kafka := newKafka(t, 3, "in")
+	f := newFakePubSub(t, outTopics(1)...)
+	kafka.ControlKey(int16(kmsg.SyncGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		for i := range req.(*kmsg.SyncGroupRequest).GroupAssignment { // once: partition 1 is left out
+			var a kmsg.ConsumerMemberAssignment
+			if err := a.ReadFrom(req.(*kmsg.SyncGroupRequest).GroupAssignment[i].MemberAssignment); err != nil {
+				t.Error(err)
+			}
+			a.Topics[0].Partitions = slices.DeleteFunc(a.Topics[0].Partitions, func(p int32) bool { return p == 1 })
+			req.(*kmsg.SyncGroupRequest).GroupAssignment[i].MemberAssignment = a.AppendTo(nil)
+		}
+		kafka.DropControl()
+		return nil, nil, false
+	})
+	produce(t, producer(t, kafka), numbered("in", 3, 0, 300)...)
+	cfg := testConfig(t, testSpec(kafka.ListenAddrs(), 1), f)
+	cfg.GroupEvery = 20 * time.Millisecond
+	b := start(t, cfg)
+	eventually(t, "two partitions", func() bool { return cmp.Equal(b.owns(), []int32{0, 2}) })
+	eventually(t, "the records of all", func() bool { return len(f.positions()) == 300 })
 }
 
 // Two bridges with one instance id: the older one gives way and says why; it

@@ -55,7 +55,7 @@ func TestTransactions(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.ended(16)
-	r.committed(r.name, 0, 16)
+	r.committed(r.name, 0, 17)
 	r.taken(values(third, last))
 
 	transaction(numbered("aborted", 2), &abort, 19) // 17 and 18
