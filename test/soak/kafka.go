@@ -63,6 +63,13 @@ func newFake(brokers int) (*fake, error) {
 		r.(*kmsg.FetchRequest).MaxBytes = 1 << 30
 		return nil, nil, false
 	})
+	// kfake begins to wait anew for members that are gone whenever another one
+	// joins. Those give up an answer to a join 10 s after the group's time for it,
+	// and join again, so that with a group's usual minute none of them gets any.
+	c.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		r.(*kmsg.JoinGroupRequest).RebalanceTimeoutMillis = int32((20 * time.Second).Milliseconds())
+		return nil, nil, false
+	})
 	for i, addr := range c.ListenAddrs() {
 		a, err := net.ResolveTCPAddr("tcp", addr)
 		if err != nil {
@@ -344,15 +351,20 @@ func (a *admin) bounds(ctx context.Context, topics map[string]int, list func(con
 	return found, err
 }
 
-// owners returns which member each partition of a group is assigned to; ok is
-// false while the group rebalances.
-func (a *admin) owners(ctx context.Context, group string) (owners map[tp]string, ok bool) {
+// owners returns which member each partition of a group is assigned to, "" for
+// none; ok is false while the group rebalances.
+func (a *admin) owners(ctx context.Context, group string, topics map[string]int) (owners map[tp]string, ok bool) {
 	groups, err := a.DescribeGroups(ctx, group)
 	g := groups[group]
 	if err != nil || g.Err != nil || g.State != "Stable" {
 		return nil, false
 	}
 	owners = make(map[tp]string)
+	for topic, n := range topics {
+		for i := range n {
+			owners[tp{topic, int32(i)}] = ""
+		}
+	}
 	for _, m := range g.Members {
 		c, ok := m.Assigned.AsConsumer()
 		if !ok {

@@ -101,8 +101,8 @@ func verdict(r *report, path string, out io.Writer) error {
 	d := r.Duplicates
 	fmt.Fprintf(out, "\n%d records, %d messages, %d dead letters; missing %d, wrong %d\n", r.Records, r.Stored, r.DeadLetters, r.Missing,
 		r.WrongID+r.WrongContent+r.TwoContents+r.Misplaced+r.Phantoms+r.Disordered)
-	fmt.Fprintf(out, "%d kills exposed %d records, the largest %d (bound %d); published again: %d (killed %d, answer hidden %d, moved %d, paused %d, rejoined %d, unexplained %d)\n",
-		r.Exposure.Kills, r.Exposure.Exposed, r.Exposure.Largest, r.Exposure.Bound, d.Total, d.Killed, d.Hidden, d.Moved, d.Paused, d.Rejoined, d.Unexplained)
+	fmt.Fprintf(out, "%d kills exposed %d records, the largest %d (bound %d); published again: %d (killed %d, answer hidden %d, moved %d, paused %d, unexplained %d)\n",
+		r.Exposure.Kills, r.Exposure.Exposed, r.Exposure.Largest, r.Exposure.Bound, d.Total, d.Killed, d.Hidden, d.Moved, d.Paused, d.Unexplained)
 	fmt.Fprintf(out, "%d bridges, %d moves of partitions, %d commits checked, %d gaps reported and accepted, longest outage %.0f s, at most %d MiB resident\n", r.Bridges, r.Moves, r.Commits, len(r.Gaps), r.Longest, r.Resident>>20)
 	for _, l := range r.Left {
 		fmt.Fprintln(out, "left out:", l)

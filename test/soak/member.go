@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,12 +168,14 @@ func (s *slot) start(instead *process) error {
 	return nil
 }
 
-// outOfGroup is how a bridge logs that it lost its partitions and joins again.
-var outOfGroup = []byte("out of the consumer group")
+// left matches how a bridge logs that partitions are not its own any more:
+// which, and how many of their records are not done.
+var left = regexp.MustCompile(`msg="partitions (?:given|taken) away.* partitions="?([^"]*?)"? undone=(\d+)`)
 
 func (p *process) said(line []byte) {
-	if bytes.Contains(line, outOfGroup) {
-		p.slot.backend.oracle.rejoined(p.endpoint.member)
+	if m := left.FindSubmatch(line); m != nil {
+		undone, _ := strconv.ParseInt(string(m[2]), 10, 64)
+		p.slot.backend.oracle.left(p.endpoint.member, partitions(string(m[1])), undone)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -182,6 +185,19 @@ func (p *process) said(line []byte) {
 	if p.tail = append(p.tail, string(line)); len(p.tail) > 20 {
 		p.tail = p.tail[1:]
 	}
+}
+
+// partitions reads a list of partitions such as "in/0,3 tx/1".
+func partitions(list string) (found []tp) {
+	for _, of := range strings.Fields(list) {
+		topic, numbers, _ := strings.Cut(of, "/")
+		for n := range strings.SplitSeq(numbers, ",") {
+			if i, err := strconv.ParseInt(n, 10, 32); err == nil {
+				found = append(found, tp{topic, int32(i)})
+			}
+		}
+	}
+	return found
 }
 
 // watch waits for the end of a process. One that could not start because a
@@ -255,6 +271,10 @@ func (s *slot) stop() (code int, stopped bool) {
 // pause stops the process's time; resume lets it go on.
 func (p *process) pause() error  { return syscall.Kill(p.Pid(), syscall.SIGSTOP) }
 func (p *process) resume() error { return syscall.Kill(p.Pid(), syscall.SIGCONT) }
+
+// tellStacks has the process write what all of its goroutines do to its log,
+// which ends it.
+func (p *process) tellStacks() { _ = syscall.Kill(p.Pid(), syscall.SIGQUIT) }
 
 // get reads a page of the bridge's own server.
 func (p *process) get(ctx context.Context, path string) (code int, body []byte, err error) {

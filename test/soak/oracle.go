@@ -43,7 +43,7 @@ type record struct {
 	ghost  bool // a paused bridge may publish it long after it was committed
 	early  bool // was found committed before it had arrived; reported
 
-	kills, hidden, pauses, rejoins uint8 // reasons for further copies, not used yet
+	kills, hidden, pauses uint8 // reasons for further copies, not used yet
 }
 
 // pending reports whether an offset must not be committed yet.
@@ -115,12 +115,13 @@ type oracle struct {
 
 	mu     sync.Mutex
 	logs   map[tp]*log
+	undone map[uint32]int64 // records of partitions that a bridge gave away, which it may still publish
 	tally  tally
 	faults []string // first violations of each kind in words
 }
 
 func newOracle(cluster string, topics map[string][16]byte) *oracle {
-	return &oracle{cluster: cluster, topics: topics, logs: make(map[tp]*log), began: time.Now()}
+	return &oracle{cluster: cluster, topics: topics, logs: make(map[tp]*log), undone: make(map[uint32]int64), began: time.Now()}
 }
 
 func (o *oracle) log(p tp) *log {
@@ -255,10 +256,10 @@ func (o *oracle) copy(l *log, r *record, a arrival) {
 	case r.pauses > 0:
 		r.pauses--
 		d.Paused++
-	case r.rejoins > 0:
-		r.rejoins--
-		d.Rejoined++
 	case r.member != a.member, r.moves != l.moves:
+		d.Moved++
+	case o.undone[a.member] > 0:
+		o.undone[a.member]--
 		d.Moved++
 	default:
 		o.fault(&d.Unexplained, "%s/%d was published again by the same bridge (%d) for no reason", a.from, a.offset, a.member)

@@ -124,18 +124,16 @@ func (o *oracle) transactions(p tp, visible map[int64]bool) (changed int64) {
 	return changed
 }
 
-// rejoined notes that a bridge fell out of its group and joins again: it reads
-// again what it had not committed.
-func (o *oracle) rejoined(member uint32) {
+// left notes that partitions are not a bridge's any more: who gets them, which
+// may be itself, reads again what it had not committed, beside so many records
+// of them that it has not done yet and may still publish.
+func (o *oracle) left(member uint32, partitions []tp, undone int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, l := range o.logs {
-		for i := l.now(); i < int64(len(l.records)); i++ {
-			if r := &l.records[i]; r.copies > 0 && r.member == member {
-				r.rejoins++
-			}
-		}
+	for _, p := range partitions {
+		o.log(p).moves++
 	}
+	o.undone[member] += undone
 }
 
 // gone notes that a bridge reported offsets from up to, without, to as lost.

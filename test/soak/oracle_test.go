@@ -180,7 +180,9 @@ func TestOracleNotices(t *testing.T) {
 		{"a copy by the next owner", func(o *oracle) { all(o, 1); deliver(o, 2, 4) }, ""},
 		{"two copies by the next owner", func(o *oracle) { all(o, 1); deliver(o, 2, 4, 4) }, "Duplicates.Unexplained"},
 		{"a copy after the partition was away", func(o *oracle) { all(o, 1); o.moved(part); deliver(o, 1, 4) }, ""},
-		{"a copy after the bridge rejoined", func(o *oracle) { all(o, 1); o.rejoined(1); deliver(o, 1, 4) }, ""},
+		{"a copy after the bridge gave the partition away", func(o *oracle) { all(o, 1); o.left(1, []tp{part}, 0); deliver(o, 1, 4) }, ""},
+		{"two copies of what the bridge had not done when it gave the partition away", func(o *oracle) { o.left(1, []tp{part}, 1); all(o, 1); deliver(o, 1, 4) }, ""},
+		{"more copies than the bridge had not done", func(o *oracle) { o.left(1, []tp{part}, 1); all(o, 1); deliver(o, 1, 4); deliver(o, 1, 3) }, "Duplicates.Unexplained"},
 		{"a copy long after it was committed", func(o *oracle) {
 			all(o, 1)
 			o.commits(part, 10, time.Now().Add(-time.Minute))

@@ -26,6 +26,7 @@ const (
 var (
 	mainTopics = map[string]int{topicIn: 8, topicKeyed: 2, topicTx: 2}
 	cutTopics  = map[string]int{topicCut: 4}
+	groups     = map[string]map[string]int{groupMain: mainTopics, groupCut: cutTopics}
 )
 
 // producer produces numbered records and tells the oracle what each must

@@ -26,9 +26,8 @@ type duplicates struct {
 	Total       int64 `json:"total"`
 	Killed      int64 `json:"killed"`      // the bridge was killed before it had committed
 	Hidden      int64 `json:"hidden"`      // the acknowledgement was hidden from it
-	Moved       int64 `json:"moved"`       // the partition moved before it was committed
+	Moved       int64 `json:"moved"`       // the partition was given to a bridge, another or the same, before it was committed
 	Paused      int64 `json:"paused"`      // the bridge had been paused
-	Rejoined    int64 `json:"rejoined"`    // the bridge said that it fell out of its group
 	Unexplained int64 `json:"unexplained"` // a violation
 }
 

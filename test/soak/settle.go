@@ -26,27 +26,8 @@ func (r *run) settle(ctx context.Context) {
 			r.say("%v", err)
 		}
 	}
-	var left []string
-	if !r.reach(ctx, func(ctx context.Context) bool {
-		committed, err := r.commits(ctx)
-		if err != nil {
-			left = []string{err.Error()}
-			return false
-		}
-		left = r.oracle.unfinished(committed)
-		return len(left) == 0
-	}) {
-		r.mu.Lock()
-		for _, l := range left {
-			r.fault(&r.extra.Stalled, "not finished in fair weather: %s", l)
-		}
-		r.mu.Unlock()
-		for _, s := range r.slots {
-			if p := s.now(); p != nil {
-				_, page, err := p.get(ctx, "/readyz")
-				r.say("bridge %d (%s): %s %v", p.endpoint.member, s.name(), page, err)
-			}
-		}
+	if left := r.finish(ctx); len(left) > 0 && ctx.Err() == nil {
+		r.stalled(ctx, left)
 	}
 	r.fleet.done.Store(true)
 	var all sync.WaitGroup
@@ -63,6 +44,62 @@ func (r *run) settle(ctx context.Context) {
 	r.fleet.watching.Wait()
 	if _, err := r.commits(ctx); err != nil { // the last ones are judged too
 		r.say("%v", err)
+	}
+}
+
+// finish waits until everything has arrived and is committed, for as long as
+// there is progress, and returns what is left.
+func (r *run) finish(ctx context.Context) (left []string) {
+	var before int64
+	for reached := true; reached; {
+		var now int64
+		reached = r.reach(ctx, func(ctx context.Context) bool {
+			committed, err := r.commits(ctx)
+			if err != nil {
+				left = []string{err.Error()}
+				return false
+			}
+			now = 0
+			for _, offset := range committed {
+				now += offset
+			}
+			left = r.oracle.unfinished(committed)
+			return len(left) == 0 || now > before
+		})
+		if len(left) == 0 {
+			break
+		}
+		before = now
+		wait(ctx, 100*time.Millisecond)
+	}
+	return left
+}
+
+// stalled tells what there is to tell of bridges that do not finish.
+func (r *run) stalled(ctx context.Context, left []string) {
+	r.mu.Lock()
+	for _, l := range left {
+		r.fault(&r.extra.Stalled, "not finished in fair weather: %s", l)
+	}
+	r.mu.Unlock()
+	for group := range groups {
+		found, err := r.admin.DescribeGroups(ctx, group)
+		r.say("group %s: %s %v", group, found[group].State, err)
+		for _, m := range found[group].Members {
+			c, _ := m.Assigned.AsConsumer()
+			r.say("  %s: %v", m.MemberID, c)
+		}
+	}
+	for _, s := range r.slots {
+		p := s.now()
+		if p == nil {
+			continue
+		}
+		_, page, err := p.get(ctx, "/readyz")
+		r.say("bridge %d (%s): %s %v", p.endpoint.member, s.name(), page, err)
+		if r.logs != "" {
+			p.tellStacks()
+		}
 	}
 }
 
@@ -95,7 +132,7 @@ func (r *run) settleTransactions(ctx context.Context) error {
 // commits reads what both groups have committed, and tells the oracle.
 func (r *run) commits(ctx context.Context) (map[tp]int64, error) {
 	all := make(map[tp]int64)
-	for group, topics := range map[string]map[string]int{groupMain: mainTopics, groupCut: cutTopics} {
+	for group, topics := range groups {
 		committed, err := r.admin.committed(ctx, group, topics)
 		if err != nil {
 			return nil, err
@@ -122,8 +159,8 @@ func (r *run) followCommits(ctx context.Context) {
 func (r *run) followOwners(ctx context.Context) {
 	last := make(map[tp]string)
 	for ctx.Err() == nil {
-		for _, group := range []string{groupMain, groupCut} {
-			owners, ok := r.admin.owners(ctx, group)
+		for group, topics := range groups {
+			owners, ok := r.admin.owners(ctx, group, topics)
 			if !ok {
 				continue
 			}
