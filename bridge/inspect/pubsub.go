@@ -12,6 +12,8 @@ import (
 	"google.golang.org/api/iterator"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/kappa-migrate/kappa/internal/report"
 )
 
 // pubSub looks at topics that are published to.
@@ -59,9 +61,9 @@ func (n *inspection) pubSubTopic(ctx context.Context, topic string) Check {
 	case err == nil && subs == 0 && keeps == "":
 		return Check{State: Failed, Detail: "has neither a subscription nor retention, so what is published to it would be lost", Hint: "create a subscription, or set the topic's message retention"}
 	case err == nil && keeps != "":
-		keeps = count(int64(subs), "subscription") + ", " + keeps
+		keeps = report.Quantity(int64(subs), "subscription") + ", " + keeps
 	case err == nil:
-		keeps = count(int64(subs), "subscription")
+		keeps = report.Quantity(int64(subs), "subscription")
 	}
 	return n.mayPublish(ctx, name, keeps)
 }
@@ -100,9 +102,9 @@ func (n *inspection) mayPublish(ctx context.Context, name, keeps string) Check {
 func shortDuration(d time.Duration) string {
 	switch {
 	case d%(24*time.Hour) == 0:
-		return count(int64(d/(24*time.Hour)), "day")
+		return report.Quantity(int64(d/(24*time.Hour)), "day")
 	case d%time.Hour == 0:
-		return count(int64(d/time.Hour), "hour")
+		return report.Quantity(int64(d/time.Hour), "hour")
 	}
 	return d.String()
 }

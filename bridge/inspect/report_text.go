@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/kappa-migrate/kappa/internal/report"
+	"github.com/kappa-migrate/kappa/internal/term"
 )
 
 // Rows that a table of the text report has at most.
@@ -35,18 +38,18 @@ func (r *Result) samples(b *strings.Builder) {
 	if s.Records == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\nsamples: %s of %s each on average\n", count(s.Records, "record"), size(s.Bytes/s.Records))
+	fmt.Fprintf(b, "\nsamples: %s of %s each on average\n", report.Quantity(s.Records, "record"), term.Bytes(s.Bytes/s.Records))
 	if s.Tombstones > 0 {
-		fmt.Fprintf(b, "  %s are tombstones\n", number(s.Tombstones))
+		fmt.Fprintf(b, "  %s are tombstones\n", term.Count(s.Tombstones))
 	}
 	fmt.Fprintf(b, "  %s filtered (%s), %s refused (%s), %s published\n",
-		number(s.Filtered), percent(s.Filtered, s.Records), number(s.Refused), percent(s.Refused, s.Records), count(s.Events, "event"))
+		term.Count(s.Filtered), percent(s.Filtered, s.Records), term.Count(s.Refused), percent(s.Refused, s.Records), report.Quantity(s.Events, "event"))
 	if s.Events > 0 {
 		m := s.Messages
-		fmt.Fprintf(b, "  message sizes: least %s, median %s, mean %s, p99 %s, greatest %s\n", size(m.Least), size(m.Median), size(m.Mean), size(m.P99), size(m.Greatest))
+		fmt.Fprintf(b, "  message sizes: least %s, median %s, mean %s, p99 %s, greatest %s\n", term.Bytes(m.Least), term.Bytes(m.Median), term.Bytes(m.Mean), term.Bytes(m.P99), term.Bytes(m.Greatest))
 	}
 	for _, f := range s.Refusals {
-		fmt.Fprintf(b, "\nrefused for %s: %s\n", f.Reason, count(f.Records, "record"))
+		fmt.Fprintf(b, "\nrefused for %s: %s\n", f.Reason, report.Quantity(f.Records, "record"))
 		for _, e := range f.Examples {
 			fmt.Fprintf(b, "  %s  %s\n", e.Position, e.Detail)
 		}
@@ -62,11 +65,11 @@ func (s *Skew) write(b *strings.Builder, what, unit string) {
 	table(b, func(w io.Writer) {
 		fmt.Fprintf(w, "  %s\tshare\t%s\tbytes\n", what, unit)
 		for _, p := range s.largest(mostRows) {
-			fmt.Fprintf(w, "  %s\t%.1f %%\t%s\t%s\n", p.Name, 100*p.Share, number(p.Records), size(p.Bytes))
+			fmt.Fprintf(w, "  %s\t%.1f %%\t%s\t%s\n", p.Name, 100*p.Share, term.Count(p.Records), term.Bytes(p.Bytes))
 		}
 	})
 	if n := len(s.Parts) - mostRows; n > 0 {
-		fmt.Fprintf(b, "  … and %s more\n", number(int64(n)))
+		fmt.Fprintf(b, "  … and %s more\n", term.Count(int64(n)))
 	}
 }
 
@@ -77,8 +80,8 @@ func (r *Result) topics(b *strings.Builder) {
 		if t.Estimated {
 			about = "about "
 		}
-		fmt.Fprintf(b, "\n%s %s: %s, %s, %s%s; backlog %s; %s records/s over the last hour\n", t.Source, t.Topic, count(int64(t.Partitions), "partition"),
-			count(t.Records, "record"), about, size(t.Bytes), count(t.Backlog, "record"), rate(t.PerSecond))
+		fmt.Fprintf(b, "\n%s %s: %s, %s, %s%s; backlog %s; %s records/s over the last hour\n", t.Source, t.Topic, report.Quantity(int64(t.Partitions), "partition"),
+			report.Quantity(t.Records, "record"), about, term.Bytes(t.Bytes), report.Quantity(t.Backlog, "record"), rate(t.PerSecond))
 		if t.Skew.MaxOverMean > 0 && t.Partitions > 1 {
 			fmt.Fprintf(b, "  the largest partition has %.2f times the mean\n", t.Skew.MaxOverMean)
 			t.Skew.write(b, "partition", "records")
@@ -89,7 +92,7 @@ func (r *Result) topics(b *strings.Builder) {
 func (r *Result) needs(b *strings.Builder) {
 	if t := &r.Throughput; t.MessagesPerSecond > 0 || t.BacklogMessages > 0 {
 		fmt.Fprintf(b, "\npublishing needs %s messages/s, %s/s, at the rate of the last hour; the backlog is %s, %s\n",
-			rate(t.MessagesPerSecond), size(int64(t.BytesPerSecond)), count(t.BacklogMessages, "message"), size(t.BacklogBytes))
+			rate(t.MessagesPerSecond), term.Bytes(int64(t.BytesPerSecond)), report.Quantity(t.BacklogMessages, "message"), term.Bytes(t.BacklogBytes))
 	}
 }
 
@@ -103,49 +106,13 @@ func table(b *strings.Builder, write func(io.Writer)) {
 	}
 }
 
-// number writes n with separators of thousands.
-func number(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-func count(n int64, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return number(n) + " " + what
-}
-
-func all(n int64, what string) string {
-	if n == 1 {
-		return "the one " + what
-	}
-	return "all " + count(n, what)
-}
-
 func percent(n, of int64) string { return fmt.Sprintf("%.1f %%", 100*float64(n)/float64(of)) }
 
 func rate(f float64) string {
 	if f < 10 {
 		return strconv.FormatFloat(f, 'f', 1, 64)
 	}
-	return number(int64(f + 0.5))
-}
-
-// size writes bytes for people.
-func size(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	f, i := float64(n), 0
-	for f >= 1024 && i < len(units)-1 {
-		f, i = f/1024, i+1
-	}
-	if i == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", f, units[i])
+	return term.Count(int64(f + 0.5))
 }
 
 // shortList writes names, the first ten of them.
@@ -153,5 +120,5 @@ func shortList(names []string) string {
 	if len(names) <= mostRows {
 		return strings.Join(names, ", ")
 	}
-	return strings.Join(names[:mostRows], ", ") + " and " + number(int64(len(names)-mostRows)) + " more"
+	return strings.Join(names[:mostRows], ", ") + " and " + term.Count(int64(len(names)-mostRows)) + " more"
 }

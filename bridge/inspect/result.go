@@ -1,12 +1,13 @@
 package inspect
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/report"
+	"github.com/kappa-migrate/kappa/internal/term"
 )
 
 // ResultVersion is the version of Result's JSON form.
@@ -134,11 +135,11 @@ func (r *Result) decide() {
 	case failed > 1:
 		r.Verdict, r.Reason = NotReady, fmt.Sprintf("%d checks failed", failed)
 	case s.Refused > 0:
-		r.Verdict, r.Reason = Refuses, fmt.Sprintf("%s of %s would go to the dead letters", number(s.Refused), count(s.Records, "sampled record"))
+		r.Verdict, r.Reason = Refuses, fmt.Sprintf("%s of %s would go to the dead letters", term.Count(s.Refused), report.Quantity(s.Records, "sampled record"))
 	case s.Records == 0:
 		r.Verdict, r.Reason = Ready, "no record could be sampled: the topics are empty"
 	default:
-		r.Verdict, r.Reason = Ready, fmt.Sprintf("%s can be published", all(s.Records, "sampled record"))
+		r.Verdict, r.Reason = Ready, fmt.Sprintf("%s can be published", report.All(s.Records, "sampled record"))
 	}
 }
 
@@ -155,8 +156,5 @@ func (r *Result) ExitCode() exit.Code {
 
 // WriteJSON writes the result as indented JSON, versioned by its field version.
 func (r *Result) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return report.WriteJSON(w, r)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/kappa-migrate/kappa/internal/kafka"
+	"github.com/kappa-migrate/kappa/internal/report"
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
@@ -55,7 +56,7 @@ func (n *inspection) open(ctx context.Context, name string) *source {
 		return nil
 	}
 	s.cluster, s.topics = meta.Cluster, topics.Sorted()
-	n.ok(subject, fmt.Sprintf("cluster %s, %s, %s%s", meta.Cluster, count(int64(len(meta.Brokers)), "broker"), authentication(s.spec.KafkaCluster), encryption(s.spec.KafkaCluster)))
+	n.ok(subject, fmt.Sprintf("cluster %s, %s, %s%s", meta.Cluster, report.Quantity(int64(len(meta.Brokers)), "broker"), authentication(s.spec.KafkaCluster), encryption(s.spec.KafkaCluster)))
 	if len(s.topics) == 0 {
 		n.add(Check{Subject: subject + " topics", State: Warned, Detail: "no topic matches the pattern " + s.spec.TopicPattern + " yet"})
 		client.Close()
@@ -108,7 +109,7 @@ func (n *inspection) topicIDs(s *source, subject string) {
 	}
 	names := make([]string, len(s.topics))
 	for i, t := range s.topics {
-		names[i] = t.Topic + " (" + count(int64(len(t.Partitions)), "partition") + ")"
+		names[i] = t.Topic + " (" + report.Quantity(int64(len(t.Partitions)), "partition") + ")"
 	}
 	n.ok(subject+" topics", shortList(names))
 }
@@ -190,7 +191,7 @@ func (n *inspection) group(ctx context.Context, s *source, subject string) {
 	case len(g.AuthorizedOperations) > 0 && !slices.Contains(g.AuthorizedOperations, kmsg.ACLOperationRead) && !slices.Contains(g.AuthorizedOperations, kmsg.ACLOperationAll):
 		n.add(Check{subject, Failed, "cannot be joined", "allow the operation Read on the group"})
 	case len(g.Members) > 0:
-		n.ok(subject, fmt.Sprintf("%s, %s", strings.ToLower(g.State), count(int64(len(g.Members)), "member")))
+		n.ok(subject, fmt.Sprintf("%s, %s", strings.ToLower(g.State), report.Quantity(int64(len(g.Members)), "member")))
 	case len(offsets) > 0:
 		n.ok(subject, "has committed offsets, and no members now")
 	default:

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/kappa-migrate/kappa/internal/report"
+	"github.com/kappa-migrate/kappa/internal/term"
 )
 
 // WriteText writes the result for people: the verdict, what was counted, and at
@@ -34,7 +37,7 @@ func (d Destination) text() string {
 	if d.Kind == kindBigQuery {
 		return "table " + d.Table
 	}
-	s := count(int64(len(d.Subscriptions)), "subscription") + " " + strings.Join(d.Subscriptions, ", ")
+	s := report.Quantity(int64(len(d.Subscriptions)), "subscription") + " " + strings.Join(d.Subscriptions, ", ")
 	if !d.Acknowledged {
 		s += " (not acknowledged)"
 	}
@@ -45,17 +48,17 @@ func (r *Result) totals(b *strings.Builder) {
 	t := &r.Totals
 	b.WriteString("\n")
 	rows := [][2]string{
-		{number(t.Records), "records in Kafka"},
-		{number(t.Filtered), "of them filtered"},
-		{number(t.DeadLettered), "of them dead letters" + reasons(r.Partitions) + r.looked()},
-		{number(t.Expected), "events expected"},
-		{number(t.Arrived), "arrived"},
-		{number(t.Missing), "missing"},
-		{number(t.Duplicated), "arrived more than once, by " + count(t.Duplicates, "further message")},
+		{term.Count(t.Records), "records in Kafka"},
+		{term.Count(t.Filtered), "of them filtered"},
+		{term.Count(t.DeadLettered), "of them dead letters" + reasons(r.Partitions) + r.looked()},
+		{term.Count(t.Expected), "events expected"},
+		{term.Count(t.Arrived), "arrived"},
+		{term.Count(t.Missing), "missing"},
+		{term.Count(t.Duplicated), "arrived more than once, by " + report.Quantity(t.Duplicates, "further message")},
 	}
 	more := func(n int64, text string) {
 		if n > 0 {
-			rows = append(rows, [2]string{number(n), text})
+			rows = append(rows, [2]string{term.Count(n), text})
 		}
 	}
 	more(t.Rejected, "did not arrive, and are dead letters: the destination refused them")
@@ -83,7 +86,7 @@ func (r *Result) looked() string {
 	case r.Totals.DeadLettered == 0:
 		return ""
 	case r.Letters:
-		return ", of which " + number(r.Totals.LettersFound) + " were found"
+		return ", of which " + term.Count(r.Totals.LettersFound) + " were found"
 	}
 	return ", not looked for"
 }
@@ -98,7 +101,7 @@ func reasons(ps []Partition) string {
 	}
 	var list []string
 	for reason, n := range sums {
-		list = append(list, fmt.Sprintf("%s %s", reason, number(n)))
+		list = append(list, fmt.Sprintf("%s %s", reason, term.Count(n)))
 	}
 	slices.Sort(list)
 	if len(list) == 0 {
@@ -115,7 +118,7 @@ func (r *Result) partitions(b *strings.Builder) {
 	table(b, 0, func(w io.Writer) {
 		fmt.Fprintln(w, "  partition\toffsets\texpected\tarrived\tmissing\tduplicates")
 		for _, p := range r.Partitions {
-			fmt.Fprintf(w, "  %s\t%d to %d\t%s\t%s\t%s\t%s\n", p.Partition, p.From, p.To-1, number(p.Expected), number(p.Arrived), number(p.Counts.Missing), number(p.Duplicates))
+			fmt.Fprintf(w, "  %s\t%d to %d\t%s\t%s\t%s\t%s\n", p.Partition, p.From, p.To-1, term.Count(p.Expected), term.Count(p.Arrived), term.Count(p.Counts.Missing), term.Count(p.Duplicates))
 		}
 	})
 }
@@ -130,7 +133,7 @@ func (r *Result) hours(b *strings.Builder, samples int) {
 				continue
 			}
 			if n++; n <= samples {
-				lines = append(lines, fmt.Sprintf("  %s\t%s\t%s\t%s\t%s\t%s", p.Partition, h.Hour.Format(time.RFC3339), number(h.Expected), number(h.Arrived), number(h.Missing), number(h.Duplicates)))
+				lines = append(lines, fmt.Sprintf("  %s\t%s\t%s\t%s\t%s\t%s", p.Partition, h.Hour.Format(time.RFC3339), term.Count(h.Expected), term.Count(h.Arrived), term.Count(h.Missing), term.Count(h.Duplicates)))
 			}
 		}
 	}
@@ -172,7 +175,7 @@ func (r *Result) ranges(b *strings.Builder, samples int) {
 func (r Offsets) String() string {
 	s := strconv.FormatInt(r.First, 10)
 	if r.Last != r.First {
-		s += fmt.Sprintf(" to %d, %s", r.Last, count(r.Count, "event"))
+		s += fmt.Sprintf(" to %d, %s", r.Last, report.Quantity(r.Count, "event"))
 	}
 	if r.Ordinal > 0 {
 		s += fmt.Sprintf(", event %d of the record", r.Ordinal)
@@ -196,7 +199,7 @@ func findings(b *strings.Builder, samples int, title string, list []Finding, tot
 // rest says how many lines were left out.
 func rest(b *strings.Builder, n, samples int) {
 	if n > samples {
-		fmt.Fprintf(b, "  … and %s more: see --output json\n", number(int64(n-samples)))
+		fmt.Fprintf(b, "  … and %s more: see --output json\n", term.Count(int64(n-samples)))
 	}
 }
 
@@ -204,27 +207,4 @@ func table(b *strings.Builder, flags uint, write func(io.Writer)) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', flags)
 	write(w)
 	w.Flush()
-}
-
-// number writes n with separators of thousands.
-func number(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-func count(n int64, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return number(n) + " " + what
-}
-
-func all(n int64, what string) string {
-	if n == 1 {
-		return "the one " + what
-	}
-	return "all " + count(n, what)
 }

@@ -2,13 +2,14 @@ package verify
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/report"
+	"github.com/kappa-migrate/kappa/internal/term"
 )
 
 // ResultVersion is the version of Result's JSON form.
@@ -158,14 +159,14 @@ func (r *Result) decide() {
 			wrong = append(wrong, fmt.Sprintf(format, args...))
 		}
 	}
-	is(t.WrongIDs, "%s arrived under an id that is not its own", count(t.WrongIDs, "event"))
-	is(t.Conflicts, "%s arrived with two contents under one id", count(t.Conflicts, "event"))
+	is(t.WrongIDs, "%s arrived under an id that is not its own", report.Quantity(t.WrongIDs, "event"))
+	is(t.Conflicts, "%s arrived with two contents under one id", report.Quantity(t.Conflicts, "event"))
 	if r.lettersShort == "" {
-		is(t.LettersMissing, "%s can only be dead letters, and are not among them", count(t.LettersMissing, "record"))
+		is(t.LettersMissing, "%s can only be dead letters, and are not among them", report.Quantity(t.LettersMissing, "record"))
 	}
 	whole := r.cutShort == "" && r.lettersShort == "" && !(t.Arrived == 0 && r.Arrived.Kind == kindPubSub)
 	if whole {
-		is(t.Missing, "%s of %s did not arrive", number(t.Missing), count(t.Expected, "event"))
+		is(t.Missing, "%s of %s did not arrive", term.Count(t.Missing), report.Quantity(t.Expected, "event"))
 	}
 	switch {
 	case len(wrong) > 0:
@@ -179,7 +180,7 @@ func (r *Result) decide() {
 	case t.Expected == 0:
 		r.Verdict, r.Reason = NoData, "no event is expected of the range"
 	default:
-		r.Verdict, r.Reason = Complete, all(t.Expected, "event")+" arrived"
+		r.Verdict, r.Reason = Complete, report.All(t.Expected, "event")+" arrived"
 	}
 }
 
@@ -196,10 +197,7 @@ func (r *Result) ExitCode() exit.Code {
 
 // WriteJSON writes the result as indented JSON, versioned by its field version.
 func (r *Result) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
+	return report.WriteJSON(w, r)
 }
 
 func timeOf(millis int64) time.Time { return time.UnixMilli(millis).UTC() }

@@ -3,12 +3,13 @@
 package app
 
 import (
-	"encoding/json"
 	"io"
 	"log/slog"
 	"os"
 
 	"golang.org/x/term"
+
+	"github.com/kappa-migrate/kappa/internal/report"
 )
 
 // App is the environment of a command.
@@ -26,10 +27,7 @@ func (a *App) JSON() bool { return a.Output == "json" }
 
 // PrintJSON writes v to Out as indented JSON.
 func (a *App) PrintJSON(v any) error {
-	enc := json.NewEncoder(a.Out)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	return report.WriteJSON(a.Out, v)
 }
 
 // Terminal reports whether w is a terminal.

@@ -18,6 +18,7 @@ import (
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/catchup"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/check"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/locate"
+	"github.com/kappa-migrate/kappa/internal/cli/bridge/progress"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/redrive"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/verify"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
@@ -98,10 +99,10 @@ func run(ctx context.Context, a *app.App, o *runOptions) error {
 	}
 	limitMemory(int64(spec.Spec.Limits.Memory))
 
-	show := newProgress(a)
-	defer show.stop()
+	show := progress.New(a)
+	defer show.Stop()
 	cfg := bridge.DefaultConfig()
-	cfg.Spec, cfg.PubSub, cfg.Log = spec, client, show.log
+	cfg.Spec, cfg.PubSub, cfg.Log = spec, client, show.Log
 	cfg.Version = version.Read(a.Version).Version
 	cfg.InstanceID = o.instanceID
 	if !o.instanceGiven {
@@ -115,7 +116,7 @@ func run(ctx context.Context, a *app.App, o *runOptions) error {
 	if err != nil {
 		return err
 	}
-	show.start(b.Status)
+	show.Start(newView(b.Status))
 	var printed error
 	err = b.Run(ctx, func(addr string) { printed = printAddress(a, "http://"+addr) })
 	if err != nil {

@@ -2,62 +2,28 @@ package bridge
 
 import (
 	"fmt"
-	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/kappa-migrate/kappa/bridge"
-	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/term"
 )
 
-const (
-	liveEvery = 500 * time.Millisecond // on a terminal
-	logEvery  = 10 * time.Second       // elsewhere
-)
-
-// progress shows how a bridge is doing: a live line on a terminal, a log line
-// at intervals elsewhere.
-type progress struct {
-	log     *slog.Logger
-	display *term.Display // nil where there is no terminal
-	done    chan struct{}
-	wg      sync.WaitGroup
+// view is what is shown of a bridge: what it publishes, and how far it is
+// behind.
+type view struct {
+	status func() bridge.Status
+	last   bridge.Status // as of the last log line, which the rate is counted from
+	at     time.Time
 }
 
-func newProgress(a *app.App) *progress {
-	p := &progress{log: a.Log, done: make(chan struct{})}
-	if app.Terminal(a.Err) {
-		p.display = term.New(a.Err)
-		p.log = p.display.Logger(a.Log)
-	}
-	return p
+func newView(status func() bridge.Status) *view {
+	return &view{status: status, last: status(), at: time.Now()}
 }
 
-func (p *progress) start(status func() bridge.Status) {
-	p.wg.Go(func() {
-		if p.display != nil {
-			p.live(status)
-		} else {
-			p.lines(status)
-		}
-	})
-}
-
-func (p *progress) stop() {
-	close(p.done)
-	p.wg.Wait()
-	if p.display != nil {
-		p.display.Close()
-	}
-}
-
-func (p *progress) live(status func() bridge.Status) {
-	task := p.display.Start("publishing", "messages", 0)
-	tick := time.NewTicker(liveEvery)
-	defer tick.Stop()
-	for {
-		s := status()
+func (v *view) Live(d *term.Display) (update, end func()) {
+	task := d.Start("publishing", "messages", 0)
+	update = func() {
+		s := v.status()
 		task.Set(s.Published)
 		note := fmt.Sprintf("%s in flight", term.Count(s.InFlight))
 		if s.Lag >= 0 {
@@ -70,30 +36,18 @@ func (p *progress) live(status func() bridge.Status) {
 			note += ", not ready"
 		}
 		task.Note(note)
-		select {
-		case <-p.done:
-			task.Set(status().Published)
-			task.Done("stopped")
-			return
-		case <-tick.C:
-		}
 	}
+	end = func() {
+		task.Set(v.status().Published)
+		task.Done("stopped")
+	}
+	return update, end
 }
 
-func (p *progress) lines(status func() bridge.Status) {
-	tick := time.NewTicker(logEvery)
-	defer tick.Stop()
-	last, at := status(), time.Now()
-	for {
-		select {
-		case <-p.done:
-			return
-		case now := <-tick.C:
-			s := status()
-			rate := float64(s.Published-last.Published) / now.Sub(at).Seconds()
-			p.log.Info("progress", "messages_per_second", int64(rate+0.5), "published", s.Published, "in_flight", s.InFlight,
-				"lag", s.Lag, "filtered", s.Filtered, "dead_lettered", s.DeadLettered, "memory_used", s.Memory, "ready", len(s.Problems) == 0)
-			last, at = s, now
-		}
-	}
+func (v *view) Attributes(now time.Time) []any {
+	s := v.status()
+	rate := float64(s.Published-v.last.Published) / now.Sub(v.at).Seconds()
+	v.last, v.at = s, now
+	return []any{"messages_per_second", int64(rate + 0.5), "published", s.Published, "in_flight", s.InFlight,
+		"lag", s.Lag, "filtered", s.Filtered, "dead_lettered", s.DeadLettered, "memory_used", s.Memory, "ready", len(s.Problems) == 0}
 }

@@ -132,33 +132,17 @@ Exit codes: 0 for GO, 10 for HOLD, 13 for NO DATA.`,
 
 // progress shows the steps of a run as phases; finish ends the last of them.
 func progress(d *term.Display) (step func(compare.Progress), finish func(error)) {
-	var task *term.Task
-	phase := ""
+	phases := term.NewPhases(d)
 	step = func(p compare.Progress) {
-		if p.Phase != phase {
-			if task != nil {
-				task.Done("")
-			}
-			unit := ""
-			if p.Total > 0 {
-				unit = "keys"
-			}
-			phase, task = p.Phase, d.Start(p.Phase, unit, p.Total)
+		unit := ""
+		if p.Total > 0 {
+			unit = "keys"
 		}
+		task := phases.Enter(p.Phase, unit, p.Total)
 		task.Note(p.Message)
 		task.Set(p.Done)
 	}
-	finish = func(err error) {
-		switch {
-		case task == nil:
-		case err != nil:
-			task.Fail("failed")
-		default:
-			task.Done("")
-		}
-		d.Close()
-	}
-	return step, finish
+	return step, phases.Close
 }
 
 func show(a *app.App, res *compare.Result, out string) error {

@@ -2,13 +2,10 @@
 package deploy
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -210,27 +207,14 @@ func apply(ctx context.Context, a *app.App, s *session, yes bool) error {
 
 // ask asks whether to go on. Programs have to say --yes.
 func ask(ctx context.Context, a *app.App) error {
-	if in, ok := a.In.(io.Writer); !ok || !app.Terminal(in) || !app.Terminal(a.Err) {
+	if !a.Interactive() {
 		return exit.Usagef("there is no terminal to ask on").WithHint("look at the plan with `kappa deploy plan`, then apply with --yes")
 	}
-	fmt.Fprint(a.Err, "Apply? [y/N] ")
-	answer := make(chan string, 1)
-	go func() { // not waited for: a read of a terminal cannot be interrupted
-		line, err := bufio.NewReader(a.In).ReadString('\n')
-		if err != nil {
-			line = ""
-		}
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case text := <-answer:
-		if text == "y" || text == "yes" {
-			return nil
-		}
-		return exit.With(exit.Pending, errors.New("not applied"))
-	case <-ctx.Done():
-		return ctx.Err()
+	yes, err := a.Confirm(ctx, "Apply?")
+	if err == nil && !yes {
+		err = exit.With(exit.Pending, errors.New("not applied"))
 	}
+	return err
 }
 
 // count writes a number with its noun.

@@ -3,11 +3,9 @@
 package accept
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -157,27 +155,14 @@ func ask(ctx context.Context, a *app.App, yes bool, r *result) error {
 	if yes {
 		return nil
 	}
-	if in, ok := a.In.(io.Writer); !ok || !app.Terminal(in) || !app.Terminal(a.Err) {
+	if !a.Interactive() {
 		return exit.Usagef("there is no terminal to ask on; nothing was recorded").WithHint("look at what is gone above, then accept it with --yes")
 	}
-	fmt.Fprint(a.Err, "Accept? [y/N] ")
-	answer := make(chan string, 1)
-	go func() { // not waited for: a read of a terminal cannot be interrupted
-		line, err := bufio.NewReader(a.In).ReadString('\n')
-		if err != nil {
-			line = ""
-		}
-		answer <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case text := <-answer:
-		if text == "y" || text == "yes" {
-			return nil
-		}
-		return exit.With(exit.Failed, errors.New("not accepted; nothing was recorded"))
-	case <-ctx.Done():
-		return ctx.Err()
+	accepted, err := a.Confirm(ctx, "Accept?")
+	if err == nil && !accepted {
+		err = exit.With(exit.Failed, errors.New("not accepted; nothing was recorded"))
 	}
+	return err
 }
 
 // text says what is gone.

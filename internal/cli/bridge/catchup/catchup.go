@@ -14,6 +14,7 @@ import (
 	"github.com/kappa-migrate/kappa/bridge/catchup"
 	"github.com/kappa-migrate/kappa/internal/child"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/bridge/progress"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/cli/version"
 	"github.com/kappa-migrate/kappa/internal/exit"
@@ -210,13 +211,13 @@ func read(ctx context.Context, a *app.App, o *options, spec *jobspecs.Bridge, c 
 	for _, warning := range p.Warnings {
 		a.Log.Warn(warning)
 	}
-	show := newProgress(a)
-	defer show.stop()
+	show := progress.New(a)
+	defer show.Stop()
 	cfg := catchup.DefaultRunConfig()
-	cfg.Bridge.Spec, cfg.Bridge.PubSub, cfg.Bridge.Log = spec, client, show.log
+	cfg.Bridge.Spec, cfg.Bridge.PubSub, cfg.Bridge.Log = spec, client, show.Log
 	cfg.Bridge.Version = version.Read(a.Version).Version
 	cfg.Parallel = o.parallel
-	cfg.Listen = func(addr string) { show.log.Info("listening", "url", "http://"+addr) }
+	cfg.Listen = func(addr string) { show.Log.Info("listening", "url", "http://"+addr) }
 	r, err := c.NewRunner(p, cfg)
 	if err != nil {
 		return err
@@ -229,11 +230,13 @@ func read(ctx context.Context, a *app.App, o *options, spec *jobspecs.Bridge, c 
 			}
 		}
 		if !p.Done() {
-			show.start(r.Progress)
+			v := &view{look: r.Progress}
+			show.Start(v)
 			if err := r.Run(ctx); err != nil {
 				return err
 			}
-			show.finish()
+			v.whole = true
+			show.End()
 		}
 		if result.HandedOver, err = c.HandOver(ctx, p); err != nil {
 			return err

@@ -2,95 +2,42 @@ package catchup
 
 import (
 	"fmt"
-	"log/slog"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/kappa-migrate/kappa/bridge/catchup"
-	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/term"
 )
-
-const (
-	liveEvery = 500 * time.Millisecond // on a terminal
-	logEvery  = 10 * time.Second       // elsewhere
-)
-
-// progress shows how far a catch-up is: a bar on a terminal, a log line at
-// intervals elsewhere.
-type progress struct {
-	log     *slog.Logger
-	display *term.Display // nil where there is no terminal
-	done    chan struct{}
-	once    sync.Once
-	wg      sync.WaitGroup
-	whole   bool // set before done is closed
-}
-
-func newProgress(a *app.App) *progress {
-	p := &progress{log: a.Log, done: make(chan struct{})}
-	if app.Terminal(a.Err) {
-		p.display = term.New(a.Err)
-		p.log = p.display.Logger(a.Log)
-	}
-	return p
-}
-
-func (p *progress) start(look func() catchup.Progress) {
-	p.wg.Go(func() {
-		if p.display != nil {
-			p.live(look)
-		} else {
-			p.lines(look)
-		}
-	})
-}
-
-// finish says that all was read.
-func (p *progress) finish() {
-	p.whole = true
-	p.end()
-}
-
-func (p *progress) end() {
-	p.once.Do(func() { close(p.done) })
-	p.wg.Wait()
-}
-
-func (p *progress) stop() {
-	p.end()
-	if p.display != nil {
-		p.display.Close()
-	}
-}
 
 // mebi is the unit of the bar: bytes one by one are too many digits.
 const mebi = 1 << 20
 
-func (p *progress) live(look func() catchup.Progress) {
-	s := look()
-	task := p.display.Start("catching up", "MiB", max(s.Bytes/mebi, 1))
-	tick := time.NewTicker(liveEvery)
-	defer tick.Stop()
-	for {
-		s = look()
+// view is what is shown of a catch-up: a bar of what is read, with the forecast.
+type view struct {
+	look  func() catchup.Progress
+	whole bool // all was read; set before the view ends
+}
+
+func (v *view) Live(d *term.Display) (update, end func()) {
+	task := d.Start("catching up", "MiB", max(v.look().Bytes/mebi, 1))
+	update = func() {
+		s := v.look()
 		task.Set(s.Done / mebi)
 		task.Note(note(s))
-		select {
-		case <-p.done:
-			s = look()
-			task.Set(s.Done / mebi)
-			if p.whole {
-				task.Done("all of it")
-			} else {
-				task.Fail(fmt.Sprintf("%d of %d splits read", s.SplitsDone, s.Splits))
-			}
-			return
-		case <-tick.C:
+	}
+	end = func() {
+		s := v.look()
+		task.Set(s.Done / mebi)
+		if v.whole {
+			task.Done("all of it")
+		} else {
+			task.Fail(fmt.Sprintf("%d of %d splits read", s.SplitsDone, s.Splits))
 		}
 	}
+	return update, end
 }
+
+func (v *view) Attributes(time.Time) []any { return attributes(v.look()) }
 
 // note is what a progress line says beside the bytes.
 func note(s catchup.Progress) string {
@@ -112,19 +59,6 @@ func note(s catchup.Progress) string {
 		text += ", " + s.Bridge.Problems[0]
 	}
 	return text
-}
-
-func (p *progress) lines(look func() catchup.Progress) {
-	tick := time.NewTicker(logEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-p.done:
-			return
-		case <-tick.C:
-			p.log.Info("progress", attributes(look())...)
-		}
-	}
 }
 
 // attributes are what a log line of progress says.

@@ -274,31 +274,13 @@ func (o *options) rawTable(t *verify.RawTable, set *jobspecs.Set) error {
 	return exit.Usagef("--table %q is not [PROJECT.]DATASET.TABLE", o.table)
 }
 
+// units are what is counted in each phase.
+var units = map[string]string{verify.PhaseKafka: "offsets", verify.PhaseArrived: "events", verify.PhaseLetters: "dead letters"}
+
 // progress shows the phases of a run; finish ends the last of them.
 func progress(d *term.Display) (step func(verify.Progress), finish func(error)) {
-	var task *term.Task
-	phase := ""
-	step = func(p verify.Progress) {
-		if p.Phase != phase {
-			if task != nil {
-				task.Done("")
-			}
-			unit := map[string]string{verify.PhaseKafka: "offsets", verify.PhaseArrived: "events", verify.PhaseLetters: "dead letters"}[p.Phase]
-			phase, task = p.Phase, d.Start(p.Phase, unit, p.Total)
-		}
-		task.Set(p.Done)
-	}
-	finish = func(err error) {
-		switch {
-		case task == nil:
-		case err != nil:
-			task.Fail("failed")
-		default:
-			task.Done("")
-		}
-		d.Close()
-	}
-	return step, finish
+	phases := term.NewPhases(d)
+	return func(p verify.Progress) { phases.Enter(p.Phase, units[p.Phase], p.Total).Set(p.Done) }, phases.Close
 }
 
 // verdict turns the verdict into the exit code. The report has already said
