@@ -5,25 +5,20 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"cloud.google.com/go/pubsub/v2"
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"google.golang.org/api/option"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/kappa-migrate/kappa/internal/envelope"
 	"github.com/kappa-migrate/kappa/jobspecs"
-	pubsubserver "github.com/kappa-migrate/kappa/sandbox/pubsub"
+	"github.com/kappa-migrate/kappa/sandbox/pubsub/pubsubtest"
 )
 
 // poison produces a good record, a bad one and a good one, all in Avro's way of
@@ -200,39 +195,21 @@ func TestRedriveKafka(t *testing.T) {
 // parts is put together, or named where a part is missing.
 func TestRedriveSubscription(t *testing.T) {
 	kafka := newKafka(t, 1, "in")
-	server, err := pubsubserver.New(pubsubserver.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
+	client, _ := pubsubtest.Start(t, testProject, outTopics(1)...)
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
-	client, err := pubsub.NewClient(ctx, testProject, option.WithEndpoint(server.Addr()), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	name := func(kind, topic string) string { return fmt.Sprintf("projects/%s/%s/%s", testProject, kind, topic) }
-	for _, topic := range outTopics(1) {
-		if _, err := client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: name("topics", topic)}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := client.SubscriptionAdminClient.CreateSubscription(ctx, &pubsubpb.Subscription{Name: name("subscriptions", topic), Topic: name("topics", topic), AckDeadlineSeconds: 60}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	subscription := func(name string) string { return "projects/" + testProject + "/subscriptions/" + name }
 	pull := func(topic string) (all []message) {
 		for {
 			wait, done := context.WithTimeout(ctx, 300*time.Millisecond)
-			resp, err := client.SubscriptionAdminClient.Pull(wait, &pubsubpb.PullRequest{Subscription: name("subscriptions", topic), MaxMessages: 100})
+			resp, err := client.SubscriptionAdminClient.Pull(wait, &pubsubpb.PullRequest{Subscription: subscription(topic), MaxMessages: 100})
 			done()
 			if err != nil || len(resp.ReceivedMessages) == 0 {
 				return all
 			}
 			for _, m := range resp.ReceivedMessages {
 				all = append(all, message{topic: topic, data: string(m.Message.Data), attrs: m.Message.Attributes})
-				if err := client.SubscriptionAdminClient.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: name("subscriptions", topic), AckIds: []string{m.AckId}}); err != nil {
+				if err := client.SubscriptionAdminClient.Acknowledge(ctx, &pubsubpb.AcknowledgeRequest{Subscription: subscription(topic), AckIds: []string{m.AckId}}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -253,7 +230,7 @@ func TestRedriveSubscription(t *testing.T) {
 			envelope.AttrPosition: fmt.Sprintf("test-cluster/in/0/%d", offset), envelope.AttrReason: reasonTooLarge, envelope.AttrError: "e",
 			envelope.AttrBridge: "test/v0", envelope.AttrSourceTime: envelope.FormatTime(recordTime), envelope.AttrPart: part, envelope.AttrID: wantID(t, kafka.ListenAddrs(), int64(offset)),
 		}}
-		if _, err := client.TopicAdminClient.Publish(ctx, &pubsubpb.PublishRequest{Topic: name("topics", "dead"), Messages: []*pubsubpb.PubsubMessage{m}}); err != nil {
+		if _, err := client.TopicAdminClient.Publish(ctx, &pubsubpb.PublishRequest{Topic: topicName(testProject, "dead"), Messages: []*pubsubpb.PubsubMessage{m}}); err != nil {
 			t.Fatal(err)
 		}
 	}

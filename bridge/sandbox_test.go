@@ -3,7 +3,6 @@ package bridge_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -13,9 +12,8 @@ import (
 
 	"github.com/kappa-migrate/kappa/bridge"
 	"github.com/kappa-migrate/kappa/internal/envelope"
-	"github.com/kappa-migrate/kappa/internal/gcp"
 	"github.com/kappa-migrate/kappa/jobspecs"
-	pubsubserver "github.com/kappa-migrate/kappa/sandbox/pubsub"
+	"github.com/kappa-migrate/kappa/sandbox/pubsub/pubsubtest"
 )
 
 // The demo's own spec, from Kafka to what the official client pulls from its
@@ -26,13 +24,6 @@ func TestFlightsSpecOnTheSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(kafka.Close)
-	server, err := pubsubserver.New(pubsubserver.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	t.Setenv(gcp.EnvPubSub, server.Addr())
-
 	vars := jobspecs.Vars{Set: map[string]string{"KAFKA_BROKERS": kafka.ListenAddrs()[0]}}
 	set, err := jobspecs.Load([]string{"../jobspecs/examples/flights/bridge.yaml"}, vars)
 	if err != nil {
@@ -41,26 +32,7 @@ func TestFlightsSpecOnTheSandbox(t *testing.T) {
 	spec := set.Bridges[0]
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	platform, err := gcp.Open(spec.Spec.Platform)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := platform.PubSub(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	project := "projects/" + spec.Spec.Project
-	for _, topic := range append(spec.Spec.Split.Topics(), spec.Spec.DeadLetter.Topic) {
-		name := project + "/topics/" + topic
-		if _, err := client.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: name}); err != nil {
-			t.Fatal(err)
-		}
-		sub := &pubsubpb.Subscription{Name: project + "/subscriptions/" + topic, Topic: name, AckDeadlineSeconds: 60}
-		if _, err := client.SubscriptionAdminClient.CreateSubscription(ctx, sub); err != nil {
-			t.Fatal(err)
-		}
-	}
+	client, _ := pubsubtest.Start(t, spec.Spec.Project, append(spec.Spec.Split.Topics(), spec.Spec.DeadLetter.Topic)...)
 
 	const flights = 500
 	producer, err := kgo.NewClient(kgo.SeedBrokers(kafka.ListenAddrs()...))
@@ -95,7 +67,7 @@ func TestFlightsSpecOnTheSandbox(t *testing.T) {
 	deliveries, byID := 0, make(map[string]string)
 	for deliveries < flights+2 && ctx.Err() == nil {
 		for _, topic := range spec.Spec.Split.Topics() {
-			name := project + "/subscriptions/" + topic
+			name := "projects/" + spec.Spec.Project + "/subscriptions/" + topic
 			pull, cancel := context.WithTimeout(ctx, 200*time.Millisecond) // a topic may have nothing
 			resp, err := client.SubscriptionAdminClient.Pull(pull, &pubsubpb.PullRequest{Subscription: name, MaxMessages: 1000})
 			cancel()

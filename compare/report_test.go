@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
-	"flag"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,9 +15,9 @@ import (
 
 	"cloud.google.com/go/bigquery"
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"github.com/kappa-migrate/kappa/internal/goldentest"
+)
 
 func text(s string) *string { return &s }
 
@@ -123,20 +122,7 @@ func TestGoldenReports(t *testing.T) {
 	for name, r := range map[string]*Result{"hold": fixture(), "nodata": nothingToJudge()} {
 		for ext, write := range views(r) {
 			t.Run(name+"."+ext, func(t *testing.T) {
-				got := render(t, write)
-				path := filepath.Join("testdata", name+"."+ext)
-				if *update {
-					if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				}
-				want, err := os.ReadFile(path)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(string(want), got); diff != "" {
-					t.Errorf("%s differs from its golden file; go test -update writes it anew (-want +got):\n%s", path, diff)
-				}
+				goldentest.Check(t, filepath.Join("testdata", name+"."+ext), render(t, write))
 			})
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
-	"go.uber.org/goleak"
 
 	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/drain"
@@ -21,11 +20,7 @@ import (
 	"github.com/kappa-migrate/kappa/sandbox/sandboxtest"
 )
 
-func TestMain(m *testing.M) {
-	dataflowtest.WorkIfChild()
-	// The Storage client's opencensus starts this one in an init function.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
-}
+func TestMain(m *testing.M) { dataflowtest.Main(m) }
 
 // fixture is a sandbox with what the jobs of the flights need, whose workers
 // behave as told.

@@ -213,10 +213,9 @@ func (w *world) drainThese(gs []*generation, f *fuse, later int) error {
 	for _, g := range gs {
 		w.moved()
 		for !g.over() {
-			if time.Since(time.Unix(0, w.lastMoved.Load())) > worldStall {
+			if w.stalled() {
 				return fmt.Errorf("%s does not drain; %s", g.writer, w.describe())
 			}
-			time.Sleep(4 * time.Millisecond)
 		}
 		if err := w.bury(g, tables.StateVoid, later); err != nil {
 			return err

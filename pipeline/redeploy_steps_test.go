@@ -155,11 +155,10 @@ func (w *world) kill(s step, chosen []*generation) error {
 		return slices.ContainsFunc(chosen, func(g *generation) bool { return g.gate.refused() && !g.over() })
 	}
 	alive := func() bool { return slices.ContainsFunc(chosen, func(g *generation) bool { return !g.over() }) }
-	for alive() && (unread() > 0 || refused() || s.Fuse.waits() && time.Since(time.Unix(0, w.lastMoved.Load())) < closing) {
-		if time.Since(time.Unix(0, w.lastMoved.Load())) > worldStall {
+	for alive() && (unread() > 0 || refused() || s.Fuse.waits() && w.still() < closing) {
+		if w.stalled() {
 			return fmt.Errorf("nothing moves; unread %v", w.unread())
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 	state := tables.StateVoid
 	if s.Do == doCancel {

@@ -289,11 +289,23 @@ func (w *world) until(what string, cond func() bool) error {
 		if err := w.lost(); err != nil {
 			return err
 		}
-		if time.Since(time.Unix(0, w.lastMoved.Load())) > worldStall {
+		if w.stalled() {
 			return fmt.Errorf("waiting until %s: nothing moves; unread %v; %s", what, w.unread(), w.describe())
 		}
-		time.Sleep(4 * time.Millisecond)
 	}
+}
+
+// still is how long nothing has moved.
+func (w *world) still() time.Duration { return time.Since(time.Unix(0, w.lastMoved.Load())) }
+
+// stalled lets a moment pass between two looks at what is waited for; it
+// reports whether that is in vain, for the world has stood still too long.
+func (w *world) stalled() bool {
+	if w.still() > worldStall {
+		return true
+	}
+	time.Sleep(4 * time.Millisecond) // between two looks, with a deadline
+	return false
 }
 
 func (w *world) describe() string {

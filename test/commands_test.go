@@ -11,12 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/internal/cli"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/goldentest"
 )
 
 // result is what one run of the binary gave.
@@ -129,7 +129,7 @@ func testSpecs(t *testing.T, args []string) {
 	if r.code != exit.Usage || r.out != "" {
 		t.Errorf("broken spec: %+v", r)
 	}
-	golden(t, "testdata/broken.golden", r.stderr)
+	goldentest.Check(t, "testdata/broken.golden", r.stderr)
 
 	r = execute(t, dir, append(args, "-f", "broken.yaml", "--output", "json")...)
 	var got struct {
@@ -152,21 +152,5 @@ func testSpecs(t *testing.T, args []string) {
 		if e.File != "broken.yaml" || e.Line == 0 || e.Column == 0 || e.Code == "" {
 			t.Errorf("an error without place or code: %+v", e)
 		}
-	}
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("%s (-want +got)\n%s", file, d)
 	}
 }

@@ -14,8 +14,6 @@ import (
 // kappa is the path of the binary that TestMain built.
 var kappa string
 
-var update = flag.Bool("update", false, "write the golden files")
-
 func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Exit(run(m))

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/kappa-migrate/kappa/internal/goldentest"
 )
 
 // TestScripts runs testdata/script over the real binary. Scripts see no
@@ -17,7 +19,7 @@ func TestScripts(t *testing.T) {
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
-		UpdateScripts: *update,
+		UpdateScripts: goldentest.Updating(),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(kappa)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("EXAMPLES", examples)

@@ -1,7 +1,7 @@
-// Bridge is the benchmark of `kappa bridge`: a Kafka feeds it, a counting
-// Pub/Sub server takes what it publishes, each in a process of its own, beside
-// two programs in the same run that only fetch and only publish. It prints a
-// table and writes out/bench/bridge.json. `make bench-bridge` runs it.
+// Command bridge is the benchmark of `kappa bridge`: a Kafka feeds it, a
+// counting Pub/Sub server takes what it publishes, each in a process of its
+// own, beside two programs in the same run that only fetch and only publish. It
+// prints a table and writes out/bench/bridge.json. `make bench-bridge` runs it.
 //
 // The Kafka is kfake, answering fetches of a topic without end by repeating a
 // record batch (bench/internal/vlog). Every id that arrives is checked: after

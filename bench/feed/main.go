@@ -1,5 +1,5 @@
-// Feed is the Kafka that a benchmark reads: a topic of any length that takes no
-// memory (package vlog). It ends when its stdin does.
+// Command feed is the Kafka that a benchmark reads: a topic of any length that
+// takes no memory (package vlog). It ends when its stdin does.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Produce writes records to a Kafka topic at a steady rate, each with the time
-// at which it was handed to the client. It ends when its stdin does.
+// Command produce writes records to a Kafka topic at a steady rate, each with
+// the time at which it was handed to the client. It ends when its stdin does.
 package main
 
 import (

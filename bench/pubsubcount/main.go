@@ -1,5 +1,5 @@
-// Pubsubcount is a Pub/Sub server that takes messages as cheaply as it can,
-// answers after a fixed delay, checks that every event id of a Kafka topic
+// Command pubsubcount is a Pub/Sub server that takes messages as cheaply as it
+// can, answers after a fixed delay, checks that every event id of a Kafka topic
 // arrives exactly once, and keeps nothing else. It ends when its stdin does.
 //
 // It is driven over HTTP: GET /stats; POST /down and /up (while down it answers

@@ -1,5 +1,5 @@
-// Rawfetch reads a Kafka topic with franz-go and does nothing with it: what a
-// record costs at least to read. It prints one line of JSON.
+// Command rawfetch reads a Kafka topic with franz-go and does nothing with it:
+// what a record costs at least to read. It prints one line of JSON.
 package main
 
 import (

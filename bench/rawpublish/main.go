@@ -1,6 +1,6 @@
-// Rawpublish publishes messages from memory by the cheapest way there is: a
-// request encoded by hand into a pooled buffer and passed to gRPC as bytes. It
-// prints one line of JSON.
+// Command rawpublish publishes messages from memory by the cheapest way there
+// is: a request encoded by hand into a pooled buffer and passed to gRPC as
+// bytes. It prints one line of JSON.
 package main
 
 import (

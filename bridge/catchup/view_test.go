@@ -1,34 +1,12 @@
 package catchup
 
 import (
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/kappa-migrate/kappa/internal/goldentest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
-	}
-}
 
 func TestViews(t *testing.T) {
 	parts := []*Partition{
@@ -59,5 +37,5 @@ func TestViews(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	golden(t, "views.txt", text.String())
+	goldentest.Check(t, "testdata/views.txt", text.String())
 }

@@ -2,9 +2,6 @@ package inspect
 
 import (
 	"bytes"
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -14,9 +11,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/goldentest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func TestPieces(t *testing.T) {
 	for _, c := range []struct {
@@ -135,19 +131,6 @@ func TestViews(t *testing.T) {
 	if err := r.WriteJSON(&js); err != nil {
 		t.Fatal(err)
 	}
-	for name, got := range map[string][]byte{"result.txt": text.Bytes(), "result.json": js.Bytes()} {
-		file := filepath.Join("testdata", name)
-		if *update {
-			if err := os.WriteFile(file, got, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), string(got)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
+	goldentest.Check(t, "testdata/result.txt", text.Bytes())
+	goldentest.Check(t, "testdata/result.json", js.Bytes())
 }

@@ -2,7 +2,6 @@ package inspect
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,13 +18,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
-	"google.golang.org/api/option"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/jobspecs"
-	pubsubserver "github.com/kappa-migrate/kappa/sandbox/pubsub"
+	"github.com/kappa-migrate/kappa/sandbox/pubsub/pubsubtest"
 )
 
 func TestMain(m *testing.M) {
@@ -54,19 +50,9 @@ func newWorld(t *testing.T, opts ...kfake.Opt) *world {
 // worldOf is the world of a cluster that has the topics.
 func worldOf(t *testing.T, brokers []string) *world {
 	t.Helper()
-	server, err := pubsubserver.New(pubsubserver.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
 	w := &world{t: t}
-	w.pubsub, err = pubsub.NewClient(t.Context(), "kappa-test", option.WithEndpoint(server.Addr()), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
-	w.must(err)
-	t.Cleanup(func() { w.pubsub.Close() })
-	w.topic("out-0", true)
-	w.topic("out-1", true)
-	w.topic("dead", true)
+	w.pubsub, _ = pubsubtest.Start(t, "kappa-test", "out-0", "out-1", "dead")
+	var err error
 	w.kafka, err = kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	w.must(err)
 	t.Cleanup(w.kafka.Close)

@@ -5,20 +5,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"math"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/kappa-migrate/kappa/internal/goldentest"
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // An event of a list becomes what it becomes as a record of its own, whether
 // its fields are kept or decoded again, and in whatever order events are asked
@@ -341,16 +338,5 @@ func TestGolden(t *testing.T) {
 		got.WriteString(apply(t, m, line) + "\n")
 		fmt.Fprintf(&got, "-- %d dropped\n", m.Dropped())
 	}
-	if *update {
-		if err := os.WriteFile(dir+"events.json", []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(dir + "events.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Error(diff)
-	}
+	goldentest.Check(t, dir+"events.json", got.String())
 }

@@ -2,18 +2,12 @@ package verify
 
 import (
 	"bytes"
-	"flag"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/goldentest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func TestDecide(t *testing.T) {
 	pubsub, bigQuery := Destination{Kind: kindPubSub}, Destination{Kind: kindBigQuery}
@@ -84,23 +78,6 @@ func TestViews(t *testing.T) {
 	if err := r.WriteJSON(&js); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "result.txt", text.Bytes())
-	golden(t, "result.json", js.Bytes())
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", name, diff)
-	}
+	goldentest.Check(t, "testdata/result.txt", text.Bytes())
+	goldentest.Check(t, "testdata/result.json", js.Bytes())
 }

@@ -3,8 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"strconv"
 	"testing"
 	"time"
@@ -16,15 +14,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
-	"google.golang.org/api/option"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/kappa-migrate/kappa/internal/envelope"
 	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/jobspecs"
-	bqserver "github.com/kappa-migrate/kappa/sandbox/bigquery"
-	pubsubserver "github.com/kappa-migrate/kappa/sandbox/pubsub"
+	"github.com/kappa-migrate/kappa/sandbox/bigquery/bigquerytest"
+	"github.com/kappa-migrate/kappa/sandbox/pubsub/pubsubtest"
 )
 
 func TestMain(m *testing.M) {
@@ -179,14 +174,8 @@ func (e everything) Read(_ context.Context, w *Window, each func(*Arrival) error
 // pubSub is a Pub/Sub with topic out and a subscription to it.
 func (w *world) pubSub(labels map[string]string) *pubsub.Client {
 	w.t.Helper()
-	server, err := pubsubserver.New(pubsubserver.Config{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	w.must(err)
-	w.t.Cleanup(server.Close)
-	c, err := pubsub.NewClient(w.t.Context(), project, option.WithEndpoint(server.Addr()), option.WithoutAuthentication(),
-		option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))
-	w.must(err)
-	w.t.Cleanup(func() { c.Close() })
-	_, err = c.TopicAdminClient.CreateTopic(w.t.Context(), &pubsubpb.Topic{Name: topicName})
+	c, _ := pubsubtest.Start(w.t, project)
+	_, err := c.TopicAdminClient.CreateTopic(w.t.Context(), &pubsubpb.Topic{Name: topicName})
 	w.must(err)
 	_, err = c.SubscriptionAdminClient.CreateSubscription(w.t.Context(), &pubsubpb.Subscription{
 		Name: "projects/" + project + "/subscriptions/verify", Topic: topicName, AckDeadlineSeconds: 10, Labels: labels})
@@ -205,13 +194,7 @@ func (w *world) publish(c *pubsub.Client, ms ...*pubsubpb.PubsubMessage) {
 // bigQuery is a BigQuery with a raw table.
 func (w *world) bigQuery() *bigquery.Client {
 	w.t.Helper()
-	server, err := bqserver.New(bqserver.Config{Log: slog.New(slog.DiscardHandler)})
-	w.must(err)
-	w.t.Cleanup(func() { server.Close() })
-	c, err := bigquery.NewClient(w.t.Context(), project, option.WithEndpoint("http://"+server.Addr()+"/bigquery/v2/"), option.WithoutAuthentication())
-	w.must(err)
-	w.t.Cleanup(func() { c.Close() })
-	w.must(c.Dataset("d").Create(w.t.Context(), nil))
+	c, _ := bigquerytest.Start(w.t, project, "d")
 	raw := tables.Raw("raw", jobspecs.Event{Fields: []jobspecs.Field{{Name: "carrier", Type: "STRING"}, {Name: "delay", Type: "INT64"}}})
 	w.must(c.Dataset("d").Table("raw").Create(w.t.Context(), raw.Metadata()))
 	return c

@@ -2,17 +2,15 @@ package demo
 
 import (
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/bigquery"
-	"google.golang.org/api/option"
 
 	"github.com/kappa-migrate/kappa/internal/history"
 	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/jobspecs"
-	sandbox "github.com/kappa-migrate/kappa/sandbox/bigquery"
+	"github.com/kappa-migrate/kappa/sandbox/bigquery/bigquerytest"
 )
 
 func TestPercentile(t *testing.T) {
@@ -62,17 +60,11 @@ func TestCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	srv, err := sandbox.New(sandbox.Config{Log: slog.New(slog.DiscardHandler)})
-	must(err)
-	defer srv.Close()
-	client, err := bigquery.NewClient(t.Context(), "kappa-demo", option.WithEndpoint("http://"+srv.Addr()+"/bigquery/v2/"), option.WithoutAuthentication())
-	must(err)
-	defer client.Close()
+	client, _ := bigquerytest.Start(t, "kappa-demo", "kappa")
 	agg := jobspecs.Aggregation{Name: "flights", Dimensions: []string{"origin"}, Table: "stream_flights", Measures: []jobspecs.Measure{{Name: "flights", Type: "count"}}}
 	m := meter{client: client, history: history.New(client, "kappa"), spec: jobspecs.StreamJobSpec{Platform: jobspecs.Platform{Project: "kappa-demo"}, Aggregations: []jobspecs.Aggregation{agg},
 		Sinks: jobspecs.Sinks{BigQuery: jobspecs.BigQuerySink{Dataset: "kappa"}}}}
 	ds := client.Dataset("kappa")
-	must(ds.Create(t.Context(), nil))
 	stream := tables.Aggregate(agg, jobspecs.Event{Fields: []jobspecs.Field{{Name: "origin", Type: "STRING"}}})
 	for _, table := range []tables.Table{tables.GenerationsTable(), stream} {
 		must(ds.Table(table.Name).Create(t.Context(), table.Metadata()))

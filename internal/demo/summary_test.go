@@ -3,37 +3,16 @@ package demo
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/kappa-migrate/kappa/compare"
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/goldentest"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("%s differs (-want +got); go test -update writes it:\n%s", file, d)
-	}
-}
 
 // good is the summary of a run on the week that is built in.
 func good() *Summary {
@@ -83,7 +62,7 @@ func TestSummaryText(t *testing.T) {
 		if err := s.Write(&b, paths, Style{}); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "summary-"+name+".txt", b.Bytes())
+		goldentest.Check(t, "testdata/summary-"+name+".txt", b.Bytes())
 		for line := range strings.Lines(b.String()) {
 			if n := len([]rune(line)); n > 101 {
 				t.Errorf("%s: %d columns: %s", name, n, line)
@@ -109,7 +88,7 @@ func TestSummaryJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "summary-good.json", data)
+	goldentest.Check(t, "testdata/summary-good.json", data)
 	var fields map[string]any
 	if err := json.Unmarshal(data, &fields); err != nil {
 		t.Fatal(err)

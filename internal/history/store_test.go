@@ -3,7 +3,6 @@ package history_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -15,11 +14,9 @@ import (
 	"google.golang.org/api/iterator"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
-	"github.com/kappa-migrate/kappa/internal/gcp"
 	"github.com/kappa-migrate/kappa/internal/history"
 	"github.com/kappa-migrate/kappa/internal/tables"
-	"github.com/kappa-migrate/kappa/jobspecs"
-	sandbox "github.com/kappa-migrate/kappa/sandbox/bigquery"
+	"github.com/kappa-migrate/kappa/sandbox/bigquery/bigquerytest"
 )
 
 func TestMain(m *testing.M) {
@@ -35,24 +32,7 @@ const (
 // open returns a client of an empty BigQuery that has the dataset.
 func open(t *testing.T) *bigquery.Client {
 	t.Helper()
-	s, err := sandbox.New(sandbox.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	t.Setenv(gcp.EnvBigQuery, s.Addr())
-	p, err := gcp.Open(jobspecs.Platform{Environment: "sandbox", Project: project})
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := p.BigQuery(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
-	if err := client.Dataset(dataset).Create(t.Context(), &bigquery.DatasetMetadata{}); err != nil {
-		t.Fatal(err)
-	}
+	client, _ := bigquerytest.Start(t, project, dataset)
 	return client
 }
 

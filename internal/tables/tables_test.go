@@ -1,11 +1,7 @@
 package tables
 
 import (
-	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,10 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/kappa-migrate/kappa/internal/goldentest"
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // TestContractIsUnchanged holds the tables to their version: a change here
 // breaks every reader that is already deployed.
@@ -32,20 +27,7 @@ func TestContractIsUnchanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got = append(got, '\n')
-	golden := filepath.Join("testdata", "tables_v1.golden.json")
-	if *update {
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("the tables' contract changed (-want +got):\n%s", cmp.Diff(string(want), string(got)))
-	}
+	goldentest.Check(t, "testdata/tables_v1.golden.json", append(got, '\n'))
 }
 
 // Rows holds exactly the windows of a key that start in a span, in order of time.

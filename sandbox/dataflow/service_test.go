@@ -13,18 +13,13 @@ import (
 
 	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest"
 )
 
-func TestMain(m *testing.M) {
-	dataflowtest.WorkIfChild()
-	// The Storage client's opencensus starts this one in an init function.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
-}
+func TestMain(m *testing.M) { dataflowtest.Main(m) }
 
 func TestDrain(t *testing.T) {
 	dir := t.TempDir()

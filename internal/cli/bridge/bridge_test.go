@@ -14,14 +14,13 @@ import (
 	"strings"
 	"testing"
 
-	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/gcp"
-	"github.com/kappa-migrate/kappa/jobspecs"
-	pubsubserver "github.com/kappa-migrate/kappa/sandbox/pubsub"
+	"github.com/kappa-migrate/kappa/sandbox/pubsub/pubsubtest"
 )
 
 const spec = `apiVersion: kappa/v1
@@ -46,31 +45,8 @@ func environment(t *testing.T, topics ...string) []string {
 		t.Fatal(err)
 	}
 	t.Cleanup(kafka.Close)
-	server, err := pubsubserver.New(pubsubserver.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	t.Setenv(gcp.EnvPubSub, server.Addr())
-	platform, err := gcp.Open(jobspecs.Platform{Environment: "sandbox", Project: "kappa-test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := platform.PubSub(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	for _, topic := range topics {
-		name := "projects/kappa-test/topics/" + topic
-		if _, err := client.TopicAdminClient.CreateTopic(context.Background(), &pubsubpb.Topic{Name: name}); err != nil {
-			t.Fatal(err)
-		}
-		sub := &pubsubpb.Subscription{Name: "projects/kappa-test/subscriptions/" + topic, Topic: name}
-		if _, err := client.SubscriptionAdminClient.CreateSubscription(context.Background(), sub); err != nil {
-			t.Fatal(err)
-		}
-	}
+	_, addr := pubsubtest.Start(t, "kappa-test", topics...)
+	t.Setenv(gcp.EnvPubSub, addr)
 	file := filepath.Join(t.TempDir(), "bridge.yaml")
 	if err := os.WriteFile(file, []byte(spec), 0o600); err != nil {
 		t.Fatal(err)
@@ -138,11 +114,7 @@ func TestRunFails(t *testing.T) {
 		}, exit.Environment, "PUBSUB_EMULATOR_HOST is not set"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := &app.App{Out: io.Discard, Err: io.Discard, Output: "text", Log: slog.New(slog.DiscardHandler)}
-			cmd := New(a)
-			cmd.SilenceErrors, cmd.SilenceUsage = true, true
-			cmd.SetArgs(c.args(t))
-			err := cmd.ExecuteContext(context.Background())
+			_, _, err := apptest.Run(t, "text", New, c.args(t)...)
 			if err == nil || !strings.Contains(err.Error(), c.want) || exit.Of(err) != c.code {
 				t.Errorf("error %v (code %d), want %q (code %d)", err, exit.Of(err), c.want, c.code)
 			}

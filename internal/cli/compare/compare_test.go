@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,29 +11,15 @@ import (
 	"time"
 
 	"cloud.google.com/go/bigquery"
-	"google.golang.org/api/option"
 
 	domain "github.com/kappa-migrate/kappa/compare"
-	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/internal/term"
 	"github.com/kappa-migrate/kappa/jobspecs"
-	sandbox "github.com/kappa-migrate/kappa/sandbox/bigquery"
+	"github.com/kappa-migrate/kappa/sandbox/bigquery/bigquerytest"
 )
-
-func run(t *testing.T, args ...string) (stdout, stderr string, err error) {
-	t.Helper()
-	var out, errs bytes.Buffer
-	a := &app.App{In: strings.NewReader(""), Out: &out, Err: &errs, Log: slog.New(slog.DiscardHandler), Output: "text"}
-	cmd := New(a)
-	cmd.SetArgs(args)
-	cmd.SetOut(&out)
-	cmd.SetErr(&errs)
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	err = cmd.ExecuteContext(t.Context())
-	return out.String(), errs.String(), err
-}
 
 func spec(t *testing.T, environment string) string {
 	t.Helper()
@@ -77,7 +61,7 @@ func TestBadInput(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := run(t, tt.args...)
+			_, _, err := apptest.Run(t, "text", New, tt.args...)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("error %v, want one that says %q", err, tt.want)
 			}
@@ -90,7 +74,7 @@ func TestBadInput(t *testing.T) {
 
 func TestEmptyRangeIsRefused(t *testing.T) {
 	t.Setenv("BIGQUERY_EMULATOR_HOST", "127.0.0.1:1")
-	_, _, err := run(t, "plan", "-f", spec(t, "sandbox"), "--from", "2001-01-09", "--to", "2001-01-08")
+	_, _, err := apptest.Run(t, "text", New, "plan", "-f", spec(t, "sandbox"), "--from", "2001-01-09", "--to", "2001-01-08")
 	if exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "is empty") {
 		t.Errorf("error %v, code %d", err, exit.Of(err))
 	}
@@ -98,7 +82,7 @@ func TestEmptyRangeIsRefused(t *testing.T) {
 
 func TestEmulatorOutsideOfTheSandboxIsRefused(t *testing.T) {
 	t.Setenv("BIGQUERY_EMULATOR_HOST", "127.0.0.1:1")
-	_, _, err := run(t, "run", "-f", spec(t, "production"))
+	_, _, err := apptest.Run(t, "text", New, "run", "-f", spec(t, "production"))
 	if exit.Of(err) != exit.Environment || !strings.Contains(err.Error(), "BIGQUERY_EMULATOR_HOST is set") {
 		t.Errorf("error %v, code %d", err, exit.Of(err))
 	}
@@ -148,15 +132,9 @@ func platform(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	srv, err := sandbox.New(sandbox.Config{Log: slog.New(slog.DiscardHandler)})
-	must(err)
-	t.Cleanup(func() { srv.Close() })
-	t.Setenv("BIGQUERY_EMULATOR_HOST", srv.Addr())
-	client, err := bigquery.NewClient(t.Context(), "kappa-demo", option.WithEndpoint("http://"+srv.Addr()+"/bigquery/v2/"), option.WithoutAuthentication())
-	must(err)
-	defer client.Close()
+	client, addr := bigquerytest.Start(t, "kappa-demo", "kappa")
+	t.Setenv("BIGQUERY_EMULATOR_HOST", addr)
 	ds := client.Dataset("kappa")
-	must(ds.Create(t.Context(), nil))
 	origin := []jobspecs.Field{{Name: "origin", Type: "STRING"}}
 	flights := row{"origin": "ORD", "window_start": start, "flights": 3}
 	pane := row{"job": "flights-0", "generation": 1, "pane": 0, "timing": "on_time", "write_time": start}
@@ -184,7 +162,7 @@ func TestRunAndPlan(t *testing.T) {
 	platform(t)
 	path := spec(t, "sandbox")
 	dir := filepath.Join(t.TempDir(), "reports")
-	stdout, stderr, err := run(t, "run", "-f", path, "--out", dir)
+	stdout, stderr, err := apptest.Run(t, "text", New, "run", "-f", path, "--out", dir)
 	if err != nil || !strings.HasPrefix(stdout, "GO  flights: 100.00 % of 1 key exact\n") || !strings.Contains(stdout, "reports in "+dir) {
 		t.Errorf("error %v, stdout:\n%s", err, stdout)
 	}
@@ -197,12 +175,12 @@ func TestRunAndPlan(t *testing.T) {
 		}
 	}
 
-	stdout, _, err = run(t, "run", "-f", path, "--from", "2001-01-08T01:00:00Z")
+	stdout, _, err = apptest.Run(t, "text", New, "run", "-f", path, "--from", "2001-01-08T01:00:00Z")
 	if exit.Of(err) != exit.NoData || !strings.HasPrefix(stdout, "NO DATA  flights") {
 		t.Errorf("error %v, stdout:\n%s", err, stdout)
 	}
 
-	stdout, _, err = run(t, "plan", "-f", path)
+	stdout, _, err = apptest.Run(t, "text", New, "plan", "-f", path)
 	if err != nil || !strings.Contains(stdout, "2 windows of 1h settled") || !strings.Contains(stdout, "GROUPING SETS") {
 		t.Errorf("error %v, stdout:\n%s", err, stdout)
 	}
@@ -210,15 +188,12 @@ func TestRunAndPlan(t *testing.T) {
 
 func TestRunPrintsJSON(t *testing.T) {
 	platform(t)
-	var out bytes.Buffer
-	a := &app.App{Out: &out, Err: io.Discard, Output: "json"}
-	cmd := New(a)
-	cmd.SetArgs([]string{"run", "-f", spec(t, "sandbox")})
-	if err := cmd.ExecuteContext(t.Context()); err != nil {
+	stdout, _, err := apptest.Run(t, "json", New, "run", "-f", spec(t, "sandbox"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	var res domain.Result
-	if err := json.Unmarshal(out.Bytes(), &res); err != nil {
+	if err := json.Unmarshal([]byte(stdout), &res); err != nil {
 		t.Fatal(err)
 	}
 	if res.Version != 1 || res.Verdict.Verdict != domain.Go || res.Counts.Exact != 1 {

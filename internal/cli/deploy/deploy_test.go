@@ -3,7 +3,6 @@ package deploy_test
 import (
 	"bytes"
 	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,11 +10,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/goleak"
 
 	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/drain"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	deploycli "github.com/kappa-migrate/kappa/internal/cli/deploy"
 	draincli "github.com/kappa-migrate/kappa/internal/cli/drain"
 	"github.com/kappa-migrate/kappa/internal/exit"
@@ -24,27 +23,9 @@ import (
 	"github.com/kappa-migrate/kappa/sandbox/sandboxtest"
 )
 
-func TestMain(m *testing.M) {
-	dataflowtest.WorkIfChild()
-	// The Storage client's opencensus starts this one in an init function.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
-}
+func TestMain(m *testing.M) { dataflowtest.Main(m) }
 
 const specFile = "../../../jobspecs/examples/flights/stream.yaml"
-
-// call runs a command and returns what it printed.
-func call(t *testing.T, output string, command func(*app.App) *cobra.Command, args ...string) (stdout, stderr string, err error) {
-	t.Helper()
-	var out, errs bytes.Buffer
-	a := &app.App{In: strings.NewReader(""), Out: &out, Err: &errs, Log: slog.New(slog.DiscardHandler), Output: output}
-	cmd := command(a)
-	cmd.SetOut(&out)
-	cmd.SetErr(&errs)
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.SetArgs(args)
-	err = cmd.ExecuteContext(t.Context())
-	return out.String(), errs.String(), err
-}
 
 func start(t *testing.T, behaviours map[string]dataflowtest.Behaviour) {
 	t.Helper()
@@ -62,24 +43,24 @@ func start(t *testing.T, behaviours map[string]dataflowtest.Behaviour) {
 // The whole life of a group, by the commands.
 func TestLife(t *testing.T) {
 	start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
-	out, _, err := call(t, "text", deploycli.New, "plan", "-f", specFile)
+	out, _, err := apptest.Run(t, "text", deploycli.New, "plan", "-f", specFile)
 	if exit.Of(err) != exit.Pending || !strings.Contains(out, "create  dataset kappa") || !strings.Contains(out, "was never launched") ||
 		!strings.Contains(out, "3 to launch, 0 to replace, 0 to retire, 0 running, 0 blocked.") {
 		t.Errorf("first plan: %v\n%s", err, out)
 	}
-	if _, _, err := call(t, "text", deploycli.New, "apply", "-f", specFile); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "no terminal") {
+	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "no terminal") {
 		t.Errorf("apply without --yes: %v", err)
 	}
-	out, errs, err := call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms")
+	out, errs, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms")
 	if err != nil || strings.Count(out, "RUNNING") != 3 || strings.Count(out, "now") != 3 || !strings.Contains(errs, "flights-2: done, running, generation 1") {
 		t.Fatalf("apply: %v\n%s\n%s", err, out, errs)
 	}
-	out, _, err = call(t, "json", deploycli.New, "plan", "-f", specFile)
+	out, _, err = apptest.Run(t, "json", deploycli.New, "plan", "-f", specFile)
 	var p deploy.Plan
 	if jerr := json.Unmarshal([]byte(out), &p); err != nil || jerr != nil || p.Pending() || len(p.Jobs) != 3 || p.Jobs[0].Kind != deploy.Keep {
 		t.Errorf("plan of what runs: %v, %v\n%s", err, jerr, out)
 	}
-	out, _, err = call(t, "json", deploycli.New, "apply", "-f", specFile)
+	out, _, err = apptest.Run(t, "json", deploycli.New, "apply", "-f", specFile)
 	var res deploy.Result
 	if jerr := json.Unmarshal([]byte(out), &res); err != nil || jerr != nil || len(res.Jobs) != 3 || res.Jobs[0].Launched {
 		t.Errorf("second apply: %v, %v\n%s", err, jerr, out)
@@ -103,12 +84,12 @@ func TestLife(t *testing.T) {
 		return file
 	}
 	longer := write("longer.yaml", "horizon: 4d", "horizon: 5d")
-	out, _, err = call(t, "text", deploycli.New, "plan", "-f", longer)
+	out, _, err = apptest.Run(t, "text", deploycli.New, "plan", "-f", longer)
 	if exit.Of(err) != exit.Pending || strings.Count(out, "drain and replace") != 3 || !strings.Contains(out, "generation 1 is drained first") ||
 		!strings.Contains(out, "0 to launch, 3 to replace, 0 to retire, 0 running, 0 blocked.") || strings.Contains(out, "before any is launched") {
 		t.Errorf("plan of another spec: %v\n%s", err, out)
 	}
-	out, errs, err = call(t, "json", deploycli.New, "apply", "-f", longer, "--yes", "--poll", "20ms")
+	out, errs, err = apptest.Run(t, "json", deploycli.New, "apply", "-f", longer, "--yes", "--poll", "20ms")
 	res = deploy.Result{}
 	if jerr := json.Unmarshal([]byte(out), &res); err != nil || jerr != nil || len(res.Jobs) != 3 {
 		t.Fatalf("apply of another spec: %v, %v\n%s\n%s", err, jerr, out, errs)
@@ -125,12 +106,12 @@ func TestLife(t *testing.T) {
 	// Fewer jobs: all drain before any is launched, and one retires.
 	fewer := write("fewer.yaml", "jobs: 3", "jobs: 2")
 	dataflowtest.SetWorker(t, dataflowtest.Reading(dataflowtest.Load(t, fewer)))
-	out, _, err = call(t, "text", deploycli.New, "plan", "-f", fewer)
+	out, _, err = apptest.Run(t, "text", deploycli.New, "plan", "-f", fewer)
 	if exit.Of(err) != exit.Pending || strings.Count(out, "drain and retire") != 1 ||
 		!strings.Contains(out, "All jobs that run are drained before any is launched: flights-0 reads flights-3, which becomes flights-1's.") {
 		t.Errorf("plan of fewer jobs: %v\n%s", err, out)
 	}
-	out, errs, err = call(t, "text", deploycli.New, "apply", "-f", fewer, "--yes", "--poll", "20ms")
+	out, errs, err = apptest.Run(t, "text", deploycli.New, "apply", "-f", fewer, "--yes", "--poll", "20ms")
 	if err != nil || strings.Count(out, "now") != 2 || strings.Count(out, "generation 2 in ") != 3 || !strings.Contains(out, "0 windows cut") {
 		t.Errorf("apply of fewer jobs: %v\n%s\n%s", err, out, errs)
 	}
@@ -138,19 +119,19 @@ func TestLife(t *testing.T) {
 		t.Errorf("a job was launched before all had drained:\n%s", errs)
 	}
 	dataflowtest.SetWorker(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
-	_, errs, err = call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms") // and back
+	_, errs, err = apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms") // and back
 	if err != nil || !strings.Contains(errs, "before any is launched: flights-0 reads flights-2, which becomes flights-2's.") {
 		t.Fatalf("apply of more jobs: %v\n%s", err, errs)
 	}
 
-	if _, _, err := call(t, "text", draincli.New, "-f", specFile, "flight-1"); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), `no job "flight-1"`) {
+	if _, _, err := apptest.Run(t, "text", draincli.New, "-f", specFile, "flight-1"); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), `no job "flight-1"`) {
 		t.Errorf("drain of an unknown job: %v", err)
 	}
-	out, errs, err = call(t, "text", draincli.New, "-f", specFile, "--poll", "20ms", "flights-2", "flights-0")
+	out, errs, err = apptest.Run(t, "text", draincli.New, "-f", specFile, "--poll", "20ms", "flights-2", "flights-0")
 	if err != nil || strings.Count(out, "flights-") != 2 || !strings.Contains(errs, "drain flights-2: done, drained") {
 		t.Errorf("drain: %v\n%s\n%s", err, out, errs)
 	}
-	out, _, err = call(t, "json", draincli.New, "-f", specFile, "--poll", "20ms", "--parallel", "3")
+	out, _, err = apptest.Run(t, "json", draincli.New, "-f", specFile, "--poll", "20ms", "--parallel", "3")
 	var drained drain.Result
 	if err != nil || !strings.Contains(out, `"group": "flights"`) {
 		t.Errorf("drain of all: %v\n%s", err, out)
@@ -160,7 +141,7 @@ func TestLife(t *testing.T) {
 	}
 
 	// Again: the next generation.
-	out, _, err = call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms")
+	out, _, err = apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms")
 	if err != nil || strings.Count(out, "now") != 3 || strings.Count(out, "RUNNING") != 3 {
 		t.Errorf("next generation: %v\n%s", err, out)
 	}
@@ -169,7 +150,7 @@ func TestLife(t *testing.T) {
 // A drain that takes too long stops the rollout, and goes on when it is run again.
 func TestApplyDrainTimeout(t *testing.T) {
 	start(t, map[string]dataflowtest.Behaviour{"": {DrainTakes: time.Second}})
-	if _, _, err := call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
+	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(specFile)
@@ -181,12 +162,12 @@ func TestApplyDrainTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{"apply", "-f", changed, "--yes", "--poll", "20ms"}
-	out, errs, err := call(t, "text", deploycli.New, append(args, "--drain-timeout", "200ms")...)
+	out, errs, err := apptest.Run(t, "text", deploycli.New, append(args, "--drain-timeout", "200ms")...)
 	if exit.Of(err) != exit.DrainTimeout || !strings.Contains(err.Error(), "its drain goes on") || !strings.Contains(errs, "drain flights-0: FAILED") || strings.Contains(out, "now") {
 		t.Errorf("apply: %v\n%s\n%s", err, out, errs)
 	}
 	dataflowtest.SetWorker(t, nil)
-	out, errs, err = call(t, "text", deploycli.New, args...)
+	out, errs, err = apptest.Run(t, "text", deploycli.New, args...)
 	if err != nil || strings.Count(out, "now") != 3 || !strings.Contains(errs, "is DRAINING already; generation 1 is drained first") {
 		t.Errorf("apply again: %v\n%s\n%s", err, out, errs)
 	}
@@ -204,27 +185,27 @@ func TestBackfill(t *testing.T) {
 	}
 	defer clients.Close()
 	dataflowtest.Write(t, clients.Storage, dataflowtest.FlightsStaging, "archive/1.avro", "not read by the fake worker")
-	if _, _, err := call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
+	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
 		t.Fatal(err)
 	}
 	args := func(to string, more ...string) []string {
 		return append([]string{"backfill", "-f", specFile, "--from", "2001-01-01T00:00:00Z", "--to", to, "--archive", archive, "--poll", "20ms"}, more...)
 	}
 	// The fake workers begin on the 8th, and the horizon is 4 days.
-	if _, _, err := call(t, "text", deploycli.New, args("2003-01-01T00:00:00Z")...); exit.Of(err) != exit.Environment || !strings.Contains(err.Error(), "the watermark of flights-0 is 2001-") {
+	if _, _, err := apptest.Run(t, "text", deploycli.New, args("2003-01-01T00:00:00Z")...); exit.Of(err) != exit.Environment || !strings.Contains(err.Error(), "the watermark of flights-0 is 2001-") {
 		t.Errorf("too early: %v", err)
 	}
-	out, errs, err := call(t, "text", deploycli.New, args("2001-01-02T00:00:00Z")...)
+	out, errs, err := apptest.Run(t, "text", deploycli.New, args("2001-01-02T00:00:00Z")...)
 	if err != nil || !strings.Contains(out, "flights-backfill@1 (") || !strings.Contains(out, "replaces the windows from 2001-01-01T00:00:00Z to 2001-01-02T00:00:00Z.") ||
 		!strings.Contains(errs, "backfill: done, ") || !strings.Contains(errs, " messages, flights-backfill, generation 1") {
 		t.Errorf("backfill: %v\n%s\n%s", err, out, errs)
 	}
-	out, _, err = call(t, "json", deploycli.New, args("2001-01-02T00:00:00Z")...)
+	out, _, err = apptest.Run(t, "json", deploycli.New, args("2001-01-02T00:00:00Z")...)
 	var res deploy.BackfillResult
 	if jerr := json.Unmarshal([]byte(out), &res); err != nil || jerr != nil || res.Generation != 2 || !res.Launched || res.Archive != archive {
 		t.Errorf("backfill as JSON: %v, %v\n%s", err, jerr, out)
 	}
-	_, errs, err = call(t, "text", deploycli.New, args("2001-01-02T00:00:00Z", "--job-name", "fill-2")...)
+	_, errs, err = apptest.Run(t, "text", deploycli.New, args("2001-01-02T00:00:00Z", "--job-name", "fill-2")...)
 	if exit.Of(err) != exit.Failed || !strings.Contains(err.Error(), "generation 1 is recorded as void") || !strings.Contains(errs, "backfill: FAILED") {
 		t.Errorf("a backfill that fails: %v\n%s", err, errs)
 	}
@@ -232,10 +213,10 @@ func TestBackfill(t *testing.T) {
 
 func TestDrainTimeout(t *testing.T) {
 	start(t, map[string]dataflowtest.Behaviour{"": {Hold: true}})
-	if _, _, err := call(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
+	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
 		t.Fatal(err)
 	}
-	_, errs, err := call(t, "text", draincli.New, "-f", specFile, "--poll", "20ms", "--timeout", "200ms")
+	_, errs, err := apptest.Run(t, "text", draincli.New, "-f", specFile, "--poll", "20ms", "--timeout", "200ms")
 	if exit.Of(err) != exit.DrainTimeout || !strings.Contains(err.Error(), "its drain goes on") || !strings.Contains(errs, "drain flights-0: FAILED, not drained") {
 		t.Errorf("drain: %v\n%s", err, errs)
 	}
@@ -245,7 +226,7 @@ func TestPlanWithErrors(t *testing.T) {
 	binary := dataflowtest.SetWorker(t, nil)
 	sandboxtest.Start(t, func(c *sandbox.Config) { c.PipelineBinary = binary })
 	for _, args := range [][]string{{"plan", "-f", specFile}, {"apply", "-f", specFile, "--yes"}} {
-		out, errs, err := call(t, "text", deploycli.New, args...)
+		out, errs, err := apptest.Run(t, "text", deploycli.New, args...)
 		if exit.Of(err) != exit.Environment || !strings.Contains(err.Error(), "8 things are in the way") ||
 			!strings.Contains(out+errs, "error: subscription flights-0: does not exist") || !strings.Contains(out+errs, "  hint: create it") {
 			t.Errorf("%v: %v\n%s%s", args, err, out, errs)
@@ -271,7 +252,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"-f", specFile, "--poll", "-1s"}, draincli.New, "--poll -1s"},
 		{[]string{"-f", specFile, "--parallel", "0"}, draincli.New, "--parallel 0"},
 	} {
-		if _, _, err := call(t, "text", c.command, c.args...); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := apptest.Run(t, "text", c.command, c.args...); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, want %q", c.args, err, c.want)
 		}
 	}

@@ -1,9 +1,7 @@
 package serve
 
 import (
-	"bytes"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,7 +12,7 @@ import (
 	"cloud.google.com/go/bigtable"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/gcp"
 	"github.com/kappa-migrate/kappa/internal/tables"
@@ -54,16 +52,10 @@ func spec(t *testing.T, text string) string {
 	return path
 }
 
+// call runs the command query.
 func call(t *testing.T, output string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	var out, errs bytes.Buffer
-	cmd := New(&app.App{In: strings.NewReader(""), Out: &out, Err: &errs, Log: slog.New(slog.DiscardHandler), Output: output})
-	cmd.SetArgs(append([]string{"query"}, args...))
-	cmd.SetOut(&out)
-	cmd.SetErr(&errs)
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	err = cmd.ExecuteContext(t.Context())
-	return out.String(), errs.String(), err
+	return apptest.Run(t, output, New, append([]string{"query"}, args...)...)
 }
 
 func TestBadInput(t *testing.T) {

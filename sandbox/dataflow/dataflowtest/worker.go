@@ -3,7 +3,7 @@
 // is the test binary itself, started again, and speaks the protocol of
 // internal/worker.
 //
-// A test package that uses it calls WorkIfChild first in its TestMain.
+// The TestMain of a package that uses it calls Main.
 package dataflowtest
 
 import (
@@ -13,7 +13,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/kappa-migrate/kappa/internal/worker"
 )
@@ -41,11 +44,15 @@ var firstWatermark = time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC)
 
 const reportEvery = 20 * time.Millisecond
 
-// WorkIfChild runs the fake worker and exits, if this process was started as one.
-func WorkIfChild() {
+// Main runs the tests of a package and exits; the tests fail if they leave
+// goroutines behind. If this process was started as a worker, it runs the fake
+// worker instead.
+func Main(m *testing.M) {
 	if b := os.Getenv(behaviourEnv); b != "" {
 		os.Exit(work(b, os.Args[1:]))
 	}
+	// The Storage client's opencensus starts this one in an init function.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
 }
 
 func work(behaviours string, args []string) int {

@@ -1,7 +1,6 @@
 package accept
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -14,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	"github.com/kappa-migrate/kappa/internal/exit"
 )
 
@@ -69,12 +68,7 @@ spec:
 		t.Fatal(err)
 	}
 	accept := func(more ...string) (string, string, error) {
-		var out, errs bytes.Buffer
-		cmd := New(&app.App{In: strings.NewReader(""), Out: &out, Err: &errs, Output: "json"})
-		cmd.SetArgs(append([]string{"-f", spec, "--partition", "in/0", "--by", "ada", "--reason", "it was worthless"}, more...))
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
-		err := cmd.ExecuteContext(ctx)
-		return out.String(), errs.String(), err
+		return apptest.Run(t, "json", New, append([]string{"-f", spec, "--partition", "in/0", "--by", "ada", "--reason", "it was worthless"}, more...)...)
 	}
 	if _, _, err := accept("--yes"); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "nothing is gone: offset 3 is due") {
 		t.Errorf("with nothing gone: %v", err)

@@ -1,29 +1,25 @@
 package catchup
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kappa-migrate/kappa/bridge"
 	"github.com/kappa-migrate/kappa/bridge/catchup"
-	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/gcp"
 	"github.com/kappa-migrate/kappa/jobspecs"
-	pubsubserver "github.com/kappa-migrate/kappa/sandbox/pubsub"
+	"github.com/kappa-migrate/kappa/sandbox/pubsub/pubsubtest"
 )
 
 const spec = `apiVersion: kappa/v1
@@ -55,31 +51,8 @@ func newWorld(t *testing.T, text string) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(kafka.Close)
-	server, err := pubsubserver.New(pubsubserver.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Close)
-	t.Setenv(gcp.EnvPubSub, server.Addr())
-	platform, err := gcp.Open(jobspecs.Platform{Environment: "sandbox", Project: "kappa-test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ps, err := platform.PubSub(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ps.Close()
-	for _, topic := range []string{"out-0", "out-1", "dead"} {
-		name := "projects/kappa-test/topics/" + topic
-		if _, err := ps.TopicAdminClient.CreateTopic(ctx, &pubsubpb.Topic{Name: name}); err != nil {
-			t.Fatal(err)
-		}
-		sub := &pubsubpb.Subscription{Name: "projects/kappa-test/subscriptions/" + topic, Topic: name}
-		if _, err := ps.SubscriptionAdminClient.CreateSubscription(ctx, sub); err != nil {
-			t.Fatal(err)
-		}
-	}
+	_, addr := pubsubtest.Start(t, "kappa-test", "out-0", "out-1", "dead")
+	t.Setenv(gcp.EnvPubSub, addr)
 	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
@@ -102,15 +75,8 @@ func newWorld(t *testing.T, text string) *world {
 // run runs the command and returns what it printed.
 func (w *world) run(output string, args ...string) (string, error) {
 	w.t.Helper()
-	var out bytes.Buffer
-	a := &app.App{Out: &out, Err: &bytes.Buffer{}, Log: slog.New(slog.DiscardHandler), Version: "v0", Output: output}
-	cmd := New(a)
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.SetArgs(append([]string{"-f", w.file, "--set", "KAFKA_BROKERS=" + w.kafka.ListenAddrs()[0]}, args...))
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	err := cmd.ExecuteContext(ctx)
-	return out.String(), err
+	out, _, err := apptest.Run(w.t, output, New, append([]string{"-f", w.file, "--set", "KAFKA_BROKERS=" + w.kafka.ListenAddrs()[0]}, args...)...)
+	return out, err
 }
 
 // groups lists the groups that there are, with the sum of their offsets.

@@ -1,12 +1,9 @@
 package trial_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +22,7 @@ import (
 	"github.com/kappa-migrate/kappa/bridge"
 	bridgeverify "github.com/kappa-migrate/kappa/bridge/verify"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/check"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/locate"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge/verify"
@@ -33,8 +31,8 @@ import (
 	"github.com/kappa-migrate/kappa/internal/gcp"
 	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/jobspecs"
-	bqserver "github.com/kappa-migrate/kappa/sandbox/bigquery"
-	pubsubserver "github.com/kappa-migrate/kappa/sandbox/pubsub"
+	"github.com/kappa-migrate/kappa/sandbox/bigquery/bigquerytest"
+	"github.com/kappa-migrate/kappa/sandbox/pubsub/pubsubtest"
 )
 
 const project = "kappa-test"
@@ -70,15 +68,9 @@ func newWorld(t *testing.T, transform, rest string) *world {
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "in"))
 	w.must(err)
 	t.Cleanup(fake.Close)
-	server, err := pubsubserver.New(pubsubserver.Config{Log: slog.New(slog.DiscardHandler)})
-	w.must(err)
-	t.Cleanup(server.Close)
-	t.Setenv(gcp.EnvPubSub, server.Addr())
-	platform, err := gcp.Open(jobspecs.Platform{Environment: "sandbox", Project: project})
-	w.must(err)
-	w.pubsub, err = platform.PubSub(t.Context())
-	w.must(err)
-	t.Cleanup(func() { w.pubsub.Close() })
+	var addr string
+	w.pubsub, addr = pubsubtest.Start(t, project)
+	t.Setenv(gcp.EnvPubSub, addr)
 	for _, name := range []string{"out-0", "out-1", "dead"} {
 		topic := "projects/" + project + "/topics/" + name
 		_, err := w.pubsub.TopicAdminClient.CreateTopic(t.Context(), &pubsubpb.Topic{Name: topic})
@@ -154,15 +146,8 @@ func (w *world) bridge() {
 // run runs a command; it returns what it printed.
 func (w *world) run(output string, cmd func(*app.App) *cobra.Command, args ...string) (string, error) {
 	w.t.Helper()
-	var out bytes.Buffer
-	a := &app.App{Out: &out, Err: io.Discard, Output: output, Version: "v1", Log: slog.New(slog.DiscardHandler)}
-	c := cmd(a)
-	c.SilenceErrors, c.SilenceUsage = true, true
-	c.SetArgs(append(args, w.args...))
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
-	defer cancel()
-	err := c.ExecuteContext(ctx)
-	return out.String(), err
+	out, _, err := apptest.Run(w.t, output, cmd, append(args, w.args...)...)
+	return out, err
 }
 
 // pull takes n messages of a subscription and acknowledges those that f says.
@@ -277,16 +262,8 @@ func positionOf(m *pubsubpb.PubsubMessage) string {
 // there twice.
 func TestVerifyByTheRawTable(t *testing.T) {
 	w := newWorld(t, "", "")
-	server, err := bqserver.New(bqserver.Config{Log: slog.New(slog.DiscardHandler)})
-	w.must(err)
-	t.Cleanup(func() { server.Close() })
-	t.Setenv(gcp.EnvBigQuery, server.Addr())
-	platform, err := gcp.Open(jobspecs.Platform{Environment: "sandbox", Project: project})
-	w.must(err)
-	bq, err := platform.BigQuery(t.Context())
-	w.must(err)
-	t.Cleanup(func() { bq.Close() })
-	w.must(bq.Dataset("d").Create(t.Context(), nil))
+	bq, addr := bigquerytest.Start(t, project, "d")
+	t.Setenv(gcp.EnvBigQuery, addr)
 	raw := tables.Raw("raw", jobspecs.Event{Fields: []jobspecs.Field{{Name: "n", Type: "INT64"}}})
 	w.must(bq.Dataset("d").Table("raw").Create(t.Context(), raw.Metadata()))
 	w.bridge()
