@@ -40,6 +40,7 @@ type Header struct {
 	Extends    string              `yaml:"extends" doc:"File, relative to this one, or name of a document of the same kind in the same file, whose fields this document inherits: mappings are merged, everything else is replaced."`
 	Abstract   bool                `yaml:"abstract" doc:"The document is there to be extended: it may lack required fields, and is not loaded itself. Not inherited." default:"false"`
 	Variables  map[string]Variable `yaml:"variables" doc:"Variables that may be used as ${NAME} in strings of this document. The value is taken from --set, else from the environment, else from the default."`
+	Ignore     []string            `yaml:"ignore" doc:"Names of rules of kappa validate that this document breaks on purpose. Not inherited."`
 }
 
 // Variable declares a variable.
@@ -271,7 +272,8 @@ type StreamJobSpec struct {
 	Horizon      Duration      `yaml:"horizon" doc:"How late an event may be, behind the watermark, and still be counted; also how long an event id is remembered. Later events go to the late table." required:"true"`
 	Aggregations []Aggregation `yaml:"aggregations" doc:"What is computed; one BigQuery table each." required:"true"`
 	Sinks        Sinks         `yaml:"sinks" doc:"Where it is written." required:"true"`
-	Tuning       Tuning        `yaml:"tuning" doc:"Workers of each job."`
+	Tuning       Tuning        `yaml:"tuning" doc:"Workers of each job, and how they run."`
+	Update       Update        `yaml:"update" doc:"How a job that runs is replaced."`
 }
 
 // Subscriptions are PREFIX0 … PREFIX(count-1).
@@ -343,11 +345,29 @@ type BigtableSink struct {
 	IDs      string `yaml:"ids" doc:"Bigtable table of the event ids that a job hands over to its next generation; jobs may share it." default:"event-ids" pattern:"[-_.A-Za-z0-9]{1,50}"`
 }
 
-// Tuning sizes a job.
+// Tuning sizes a job and says how it runs. The names in brackets are those of
+// the Dataflow API.
 type Tuning struct {
-	Workers     int    `yaml:"workers" doc:"Workers at the start." default:"1" min:"1"`
-	MaxWorkers  int    `yaml:"maxWorkers" doc:"Most workers that autoscaling may take." default:"1" min:"1"`
-	MachineType string `yaml:"machineType" doc:"Compute Engine machine type of a worker." pattern:"[a-z0-9]+(-[a-z0-9]+)*"`
+	Workers         int      `yaml:"workers" doc:"Workers at the start." default:"1" min:"1"`
+	MinWorkers      int      `yaml:"minWorkers" doc:"Least workers that autoscaling may come down to; 0: what the service thinks right. Takes Streaming Engine." default:"0" min:"0"`
+	MaxWorkers      int      `yaml:"maxWorkers" doc:"Most workers that autoscaling may take." default:"1" min:"1"`
+	Autoscaling     string   `yaml:"autoscaling" doc:"Whether the service changes the number of workers by the throughput." default:"throughput" enum:"throughput,none"`
+	MachineType     string   `yaml:"machineType" doc:"Compute Engine machine type of a worker." pattern:"[a-z0-9]+(-[a-z0-9]+)*"`
+	DiskGB          int      `yaml:"diskGB" doc:"Size of a worker's disk, in GB; 0: what the service thinks right." default:"0" min:"0"`
+	StreamingEngine bool     `yaml:"streamingEngine" doc:"Whether the service, and not the workers, keeps the state." default:"true"`
+	ServiceOptions  []string `yaml:"serviceOptions" doc:"Service options of Dataflow, such as enable_prime." pattern:"[A-Za-z0-9_]+(=.*)?"`
+	Network         string   `yaml:"network" doc:"Network of the workers." pattern:"[a-z]([-a-z0-9]{0,61}[a-z0-9])?"`
+	Subnetwork      string   `yaml:"subnetwork" doc:"Subnetwork of the workers: regions/REGION/subnetworks/NAME, or the full URL." pattern:"(https://.+/)?(projects/[^/]+/)?regions/[^/]+/subnetworks/[^/]+"`
+	PublicIPs       bool     `yaml:"publicIPs" doc:"Whether workers have public addresses." default:"true"`
+	ServiceAccount  string   `yaml:"serviceAccount" doc:"Service account that the workers run as." pattern:"[^@ ]+@[^@ ]+"`
+	KMSKey          string   `yaml:"kmsKey" doc:"Key that encrypts the job's state: projects/P/locations/L/keyRings/R/cryptoKeys/K." pattern:"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+"`
+}
+
+// Update says how a job that runs is replaced.
+type Update struct {
+	DrainTimeout Duration `yaml:"drainTimeout" doc:"Longest wait for a job to drain." default:"30m"`
+	OnTimeout    string   `yaml:"onTimeout" doc:"What is done about a job that has not drained by then: fail stops and leaves it draining, wait goes on waiting, cancel cancels it, which makes its generation void: its rows do not count, and its successor reads its messages again." default:"fail" enum:"fail,wait,cancel"`
+	StartTimeout Duration `yaml:"startTimeout" doc:"Longest wait until a launched job runs." default:"15m"`
 }
 
 // BatchLoad brings the old batch layer's outputs into BigQuery.
