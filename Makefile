@@ -79,7 +79,7 @@ tidy: ## Check that go.mod and go.sum are tidy
 
 .PHONY: docs
 docs: ## Write the generated parts of docs/
-	$(GO) run ./internal/cli/gendocs docs/cli
+	$(GO) run ./internal/cli/gendocs docs
 
 .PHONY: bench
 bench: ## Run the benchmarks of the hot paths

@@ -18,6 +18,7 @@ type decoder struct {
 	keys    map[string]*node // key, or list item, that holds the value, by path
 	bad     map[string]bool  // paths with an error
 	partial bool             // an abstract document: fields may be missing
+	overlay bool             // an overlay: what replaces a list stands alone, so that its items must be whole
 }
 
 func newDecoder(c *collector, partial bool) *decoder {
@@ -121,6 +122,10 @@ func (d *decoder) list(v reflect.Value, n *node, path string, f field) {
 			d.fail(n, CodeBadValue, path, about(f), "%s is empty", path)
 		}
 		return // an empty list is the same as none
+	}
+	if d.overlay {
+		defer func(was bool) { d.partial = was }(d.partial)
+		d.partial = false
 	}
 	out := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
 	for i, item := range n.items {

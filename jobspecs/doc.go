@@ -2,8 +2,8 @@
 // documents, a strict loader, defaults, validation, and a JSON Schema.
 //
 // Flow of Load: files → documents (source.go, yaml.go: a tree of nodes that
-// know where they stand) → extends (extends.go) → variables (variables.go) →
-// Go values (decode.go, driven by the struct tags of types.go) → rules over
+// know where they stand) → extends and overlays (extends.go, overlays.go) →
+// variables (variables.go) → Go values (decode.go, driven by the struct tags of types.go) → rules over
 // several fields (validate_*.go) → references between documents
 // (validate_references.go).
 //
@@ -19,6 +19,23 @@
 //     defaults filled in) or errors, never both.
 //   - No input makes the loader panic or take more than its bounds: 256 KiB
 //     per file, 64 levels of nesting.
+//
+// Overlays: what an environment changes is merged over a document as the
+// document is merged over what it extends. With --env NAME a document is, each
+// merged over what stands before it:
+//
+//  1. what it extends, put together in this way,
+//  2. the document itself,
+//  3. its overlay for NAME.
+//
+// So an overlay of a base holds for all that extend it, and what these say
+// themselves, with or without an overlay of their own, wins over it. A document
+// without an overlay for NAME stays as it is, but one document at least must
+// have one: a misspelt name never means no overlays. Names in extends are names
+// as they are written, before overlays. Variables are expanded in what comes
+// out, so that an overlay may use those of its document, of what that extends,
+// and of what extends it. An overlay can take nothing away, and a list in it
+// replaces the whole list, so that its items must be whole.
 //
 // Scalars: a string field takes any plain or quoted scalar as it is written:
 // `no` is "no", 1.10 is "1.10". A field of another type takes a plain scalar

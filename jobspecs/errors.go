@@ -135,14 +135,16 @@ func (es Errors) Error() string {
 // collector gathers errors; the same error, met twice because two documents
 // extend the one that has it, is kept once.
 type collector struct {
-	errs Errors
-	seen map[Error]bool
+	errs  Errors
+	seen  map[Error]bool
+	added int // errors that were met, those of seen included
 }
 
 func (c *collector) add(e Error) {
 	if c.seen == nil {
 		c.seen = map[Error]bool{}
 	}
+	c.added++
 	if c.seen[e] {
 		return
 	}

@@ -3,6 +3,7 @@ package jobspecs
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,6 +24,9 @@ type Explanation struct {
 	Fields   []Explanation `json:"fields,omitempty"`
 }
 
+// typeDocument is the type of a kind.
+const typeDocument = "document"
+
 // kindDocs say what the kinds are for.
 var kindDocs = map[string]string{
 	KindBridge:     "Republishes Kafka topics to Pub/Sub topics, or to another Kafka cluster.",
@@ -31,11 +35,16 @@ var kindDocs = map[string]string{
 	KindComparison: "Reconciles the batch layer's aggregates with the stream's.",
 }
 
+// index is the index of an item of a list, as errors write it.
+var index = regexp.MustCompile(`\[[0-9]*\]`)
+
 // Explain explains a kind, or a field of it: KIND or KIND.FIELD.FIELD…. Fields
 // below it are explained too, the direct ones, or all of them if deep is set.
-// A path that names nothing is an exit.Usage error with a suggestion.
+// Paths may be as errors give them: indexes of lists, and names that the
+// document itself gives to the items of a mapping, stand for nothing. A path
+// that names nothing is an exit.Usage error with a suggestion.
 func Explain(path string, deep bool) (*Explanation, error) {
-	parts := strings.Split(path, ".")
+	parts := strings.Split(index.ReplaceAllString(path, ""), ".")
 	kind := parts[0]
 	if i := slices.IndexFunc(Kinds(), func(k string) bool { return strings.EqualFold(k, kind) }); i >= 0 {
 		kind = Kinds()[i]
@@ -48,14 +57,25 @@ func Explain(path string, deep bool) (*Explanation, error) {
 		}
 		return nil, e.WithHint("kinds are %s", strings.Join(Kinds(), ", "))
 	}
-	x := &Explanation{Path: kind, Type: "document", Doc: kindDocs[kind]}
+	x := &Explanation{Path: kind, Type: typeDocument, Doc: kindDocs[kind]}
 	typ := of.typ
-	for _, name := range parts[1:] {
+	named := false // the fields are those of a mapping's items
+	rest := parts[1:]
+	overlay := false // what is required of a document is not of its overlays
+	for n, name := range rest {
+		if typ == overlayType {
+			typ, overlay = overlayOf(of.typ), true
+		}
 		fs := fieldsOf(typ)
 		i := slices.IndexFunc(fs, func(f field) bool { return f.name == name })
+		if i < 0 && named && n+1 < len(rest) && slices.Contains(fieldNames(fs), rest[n+1]) {
+			named = false
+			continue
+		}
 		if i < 0 {
 			return nil, noField(x, name, fs)
 		}
+		named = fs[i].typ.Kind() == reflect.Map
 		x = explain(x.Path+"."+name, fs[i])
 		var nested bool
 		if typ, nested = holds(fs[i].typ); !nested {
@@ -63,7 +83,18 @@ func Explain(path string, deep bool) (*Explanation, error) {
 		}
 	}
 	x.Fields = fieldsBelow(x.Path, typ, deep)
+	if overlay {
+		x.optional()
+	}
 	return x, nil
+}
+
+// optional says that neither the field nor those below it are required.
+func (x *Explanation) optional() {
+	x.Required = false
+	for i := range x.Fields {
+		x.Fields[i].optional()
+	}
 }
 
 func noField(x *Explanation, name string, fs []field) error {
@@ -81,6 +112,9 @@ func explain(path string, f field) *Explanation {
 	x := &Explanation{Path: path, Type: typeName(f.typ), Doc: f.doc, Required: f.required, Enum: f.enum, Minimum: f.min, Pattern: f.patternRaw}
 	if f.hasDefault {
 		x.Default = &f.def
+	}
+	if kind, of, _ := strings.Cut(path, "."); of == "kind" {
+		x.Enum = []string{kind} // the other kinds have other fields
 	}
 	return x
 }
@@ -125,14 +159,16 @@ func typeName(t reflect.Type) string {
 		return "size in bytes"
 	case reflect.TypeFor[Decimal]():
 		return "decimal number"
+	case overlaysType:
+		return "mapping of environments to partial documents"
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return typeName(t.Elem())
 	case reflect.Slice:
-		return "list of " + plural(typeName(t.Elem()))
+		return "list of " + several(typeName(t.Elem()))
 	case reflect.Map:
-		return "mapping of names to " + plural(typeName(t.Elem()))
+		return "mapping of names to " + several(typeName(t.Elem()))
 	case reflect.Struct:
 		return "mapping"
 	case reflect.Int:
@@ -145,7 +181,7 @@ func typeName(t reflect.Type) string {
 	panic(fmt.Sprintf("jobspecs: a field of type %s", t))
 }
 
-func plural(name string) string {
+func several(name string) string {
 	if first, rest, ok := strings.Cut(name, " "); ok {
 		return first + "s " + rest // sizes in bytes
 	}

@@ -41,6 +41,24 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Paths are taken as errors write them.
+func TestExplainPathsOfErrors(t *testing.T) {
+	for path, want := range map[string]string{
+		"StreamJob.spec.aggregations[0].measures[12].field": "StreamJob.spec.aggregations.measures.field",
+		"StreamJob.spec.aggregations[]":                     "StreamJob.spec.aggregations",
+		"Bridge.spec.sources.onprem.topics[1]":              "Bridge.spec.sources.topics",
+		"Bridge.variables.KAFKA_BROKERS.default":            "Bridge.variables.default",
+		"STREAMJOB.kind":                                    "StreamJob.kind",
+	} {
+		if x, err := Explain(path, false); err != nil || x.Path != want {
+			t.Errorf("%s: %+v, %v; want %s", path, x, err, want)
+		}
+	}
+	if x, err := Explain("Comparison.kind", false); err != nil || !cmp.Equal(x.Enum, []string{KindComparison}) {
+		t.Errorf("%+v, %v", x, err)
+	}
+}
+
 // Everything that the types have is explained, in words.
 func TestExplainAll(t *testing.T) {
 	n := 0
@@ -79,6 +97,9 @@ func TestExplainNothing(t *testing.T) {
 		"StreamJob.spec.source":        "did you mean sources?",
 		"StreamJob.spec.region.name":   "it is a string",
 		"StreamJob.":                   "has no field",
+		"Bridge.spec.sources.brokrs":   "did you mean brokers?",
+		"Bridge.spec.sources.a.b.tls":  `no field "a"`,
+		"Bridge.spec.sources.a.":       `no field "a"`,
 	} {
 		_, err := Explain(path, false)
 		var e *exit.Error

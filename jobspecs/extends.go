@@ -10,39 +10,64 @@ import (
 	"github.com/kappa-migrate/kappa/internal/suggest"
 )
 
-// extend lays doc over what it extends. It reports false, after an error, if
-// that cannot be found: checking the rest would only report what is inherited.
+// maxExtends is how many documents may extend each other in a row.
+const maxExtends = 64
+
+// extend lays doc over what it extends, each with its overlay. It reports
+// false, after an error, if that cannot be found: checking the rest would only
+// report what is inherited.
 func (l *loader) extend(doc *document) bool {
-	root, ok := l.lay(doc, nil)
+	root, ok := l.lay(doc, nil, &doc.layers)
 	doc.root = root
+	l.unread = l.unread || !ok
 	return ok
 }
 
-// lay returns the root of doc laid over its bases; chain are the documents
-// that led here.
-func (l *loader) lay(doc *document, chain []*document) (*node, bool) {
+// lay returns the root of doc, with its overlay of the chosen environment, laid
+// over its bases, each of them with its own; chain are the documents that led
+// here. It adds doc and its bases to layers.
+func (l *loader) lay(doc *document, chain []*document, layers *[]*document) (*node, bool) {
+	if doc.laid != nil {
+		*layers = append(*layers, doc.below...)
+		return doc.laid, true
+	}
+	first := len(*layers)
+	*layers = append(*layers, doc)
+	own := l.overlaid(doc)
 	e := doc.own.get("extends")
 	if e.key == nil || e.value.kind != scalar || e.value.text == "" {
-		return doc.own, true // a wrong type is reported when decoding
+		return own, true // a wrong type is reported when decoding
 	}
 	if slices.Contains(chain, doc) {
 		l.c.at(e.value, CodeBadExtends, "extends", "", "the document extends itself%s", through(chain))
-		return doc.own, false
+		return own, false
+	}
+	if doc.baseless {
+		return own, false // reported already
 	}
 	base := l.base(doc, e.value)
-	if base == nil {
-		return doc.own, false
+	if doc.baseless = base == nil; doc.baseless {
+		return own, false
 	}
-	under, ok := l.lay(base, append(chain, doc))
+	under, ok := l.lay(base, append(chain, doc), layers)
 	if !ok {
-		return doc.own, false
+		doc.baseless = base.baseless // those of a circle each report it
+		return own, false
 	}
-	// Not inherited: who extends whom, and that the base is abstract.
+	doc.depth = base.depth + 1
+	if doc.baseless = doc.depth == maxExtends; doc.baseless {
+		l.c.at(e.value, CodeBadExtends, "extends", "extend fewer documents, each with more in it", "%d documents extend each other in a row: that is too many", maxExtends)
+		return own, false
+	}
+	// Not inherited: who extends whom, that the base is abstract, what it ignores.
+	// Its overlays are no longer there: one of them may have been laid over it.
 	stripped := *under
 	stripped.entries = slices.DeleteFunc(slices.Clone(under.entries), func(e entry) bool {
-		return e.key.text == "extends" || e.key.text == "abstract"
+		return e.key.text == "extends" || e.key.text == "abstract" || e.key.text == "ignore"
 	})
-	return merge(&stripped, doc.own), true
+	// Kept, since a chain would otherwise be walked again for each document of it.
+	doc.laid, doc.below = merge(&stripped, own), slices.Clone((*layers)[first:])
+	return doc.laid, true
 }
 
 func through(chain []*document) string {

@@ -11,7 +11,8 @@ import (
 )
 
 // Set is what was loaded, in the order of files and documents. Every document
-// is resolved: defaults are filled in, Extends, Abstract and Variables are zero.
+// is resolved: defaults are filled in, Extends, Abstract, Variables, Ignore and
+// Overlays are zero.
 type Set struct {
 	Bridges     []*Bridge
 	StreamJobs  []*StreamJob
@@ -26,6 +27,12 @@ type Document struct {
 	Kind     string `json:"kind"`
 	Name     string `json:"name"`
 	Abstract bool   `json:"abstract,omitempty"`
+
+	// Environments are those for which it, or what it extends, has an overlay.
+	Environments []string `json:"environments,omitempty"`
+
+	// Warnings are what lint rules find in it, if it has no errors.
+	Warnings Warnings `json:"-"`
 }
 
 // kinds are all kinds of documents: a new value of each, and where the loaded
@@ -81,11 +88,18 @@ func Parse(file string, data []byte, v Vars) (*Set, error) {
 // document is a document on its way to a Go value.
 type document struct {
 	src      *source
-	own      *node // as written
-	root     *node // with what it extends
-	value    any   // pointer to the Go value; nil until decoded
+	own      *node       // as written
+	layers   []*document // the document itself, what it extends, what that extends, …
+	laid     *node       // result of lay, once there is one
+	depth    int         // how many documents it extends, one after the other
+	baseless bool        // what it extends was looked for, and cannot be laid under it
+	below    []*document // the layers of laid
+	root     *node       // with what it extends
+	value    any         // pointer to the Go value; nil until decoded
 	kind     string
 	abstract bool
+	ignore   []string // names of rules
+	clean    bool     // no error was found in it alone
 	d        *decoder
 }
 
@@ -98,10 +112,13 @@ type loader struct {
 	docs    []*document            // of the files that were asked for
 	files   map[string][]*document // by absolute path, those that were only extended included
 	entered map[string]bool        // names of variables that any document declares
+
+	overlays map[overlayCheck]bool // done
+	unread   bool                  // some document could not be read, or what it extends not be found
 }
 
 func newLoader(v Vars) *loader {
-	return &loader{vars: v, files: map[string][]*document{}, entered: map[string]bool{}}
+	return &loader{vars: v, files: map[string][]*document{}, entered: map[string]bool{}, overlays: map[overlayCheck]bool{}}
 }
 
 func (l *loader) parse(file string, data []byte) {
@@ -131,6 +148,7 @@ func (l *loader) parseFile(file string, data []byte) []*document {
 			Hint: "a document starts with apiVersion: " + APIVersion + " and kind: " + strings.Join(Kinds(), "|")})
 	}
 	l.files[absolute(file)] = docs
+	l.unread = l.unread || len(l.c.errs) > before
 	return docs
 }
 
@@ -164,16 +182,26 @@ func (l *loader) finish(files []string) (*Set, []Document, error) {
 			l.decode(doc)
 		}
 	}
-	var ready []*document
-	var listed []Document
+	var ready, clean []*document
 	for _, doc := range l.docs {
-		listed = append(listed, Document{File: doc.src.name, Line: doc.own.line, Kind: doc.kind, Name: doc.name(), Abstract: doc.abstract})
 		if doc.value != nil && !doc.abstract {
 			ready = append(ready, doc)
+			if doc.clean {
+				clean = append(clean, doc)
+			}
 		}
+	}
+	warnings := lint(clean)
+	var listed []Document
+	for _, doc := range l.docs {
+		listed = append(listed, Document{
+			File: doc.src.name, Line: doc.own.line, Kind: doc.kind, Name: doc.name(), Abstract: doc.abstract,
+			Environments: environments([]*document{doc}), Warnings: warnings[doc],
+		})
 	}
 	checkNames(&l.c, ready)
 	checkReferences(&l.c, ready)
+	l.checkEnvironment()
 	if len(l.docs) > 0 {
 		unusedSets(&l.c, l.vars, l.entered)
 	}
@@ -187,18 +215,23 @@ func (l *loader) finish(files []string) (*Set, []Document, error) {
 	return set, listed, nil
 }
 
-// decode turns a document whose extends is resolved into a Go value and checks
+// decode turns a document whose extends and overlays are resolved into a Go value and checks
 // the rules over its fields.
 func (l *loader) decode(doc *document) {
+	before := l.c.added
 	doc.abstract = doc.own.str("abstract") == "true"
 	doc.root = doc.root.clone()
-	x := &expander{c: &l.c, vars: l.vars, declared: l.variables(doc), missing: map[string]bool{}, partial: doc.abstract}
+	declared := l.variables(doc)
+	l.checkOverlays(doc, declared)
+	x := &expander{c: &l.c, vars: l.vars, declared: declared, missing: map[string]bool{}, partial: doc.abstract}
 	x.document(doc.root)
 
 	v := reflect.New(kinds[doc.kind].typ)
 	doc.d = newDecoder(&l.c, doc.abstract)
 	doc.d.structure(v.Elem(), doc.root, "")
 	doc.value = v.Interface()
+	doc.ignore = header(doc.value).Ignore
+	(&checker{c: &l.c, d: doc.d}).ignored(doc.ignore)
 	header(doc.value).resolved()
 	if !doc.abstract {
 		checkDocument(doc)
@@ -206,6 +239,7 @@ func (l *loader) decode(doc *document) {
 	if b, ok := doc.value.(*Bridge); ok {
 		b.normalize()
 	}
+	doc.clean = l.c.added == before
 }
 
 // variables reads the declarations of a document.
@@ -245,4 +279,6 @@ func metadata(doc any) *Metadata {
 }
 
 // resolved forgets what a resolved document no longer needs.
-func (h *Header) resolved() { h.Extends, h.Abstract, h.Variables = "", false, nil }
+func (h *Header) resolved() {
+	h.Extends, h.Abstract, h.Variables, h.Ignore, h.Overlays = "", false, nil, nil, nil
+}

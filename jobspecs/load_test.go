@@ -1,6 +1,7 @@
 package jobspecs
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,13 +25,22 @@ func TestExamplesLoad(t *testing.T) {
 			continue
 		}
 		folder := filepath.Join("examples", e.Name())
-		set, docs, err := LoadDocuments([]string{folder}, exampleVars)
+		set, docs, err := LoadDocuments([]string{folder}, Vars{Lookup: func(name string) (string, bool) {
+			value, ok := exampleVars.Set[name] // not each folder declares them
+			return value, ok
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
+		abstract := 0
+		for _, d := range docs {
+			if d.Abstract {
+				abstract++
+			}
+		}
 		loaded := len(set.Bridges) + len(set.StreamJobs) + len(set.BatchLoads) + len(set.Comparisons)
-		if loaded != len(docs) {
-			t.Errorf("%s: %d documents, %d loaded", folder, len(docs), loaded)
+		if loaded != len(docs)-abstract {
+			t.Errorf("%s: %d documents, %d of them abstract, %d loaded", folder, len(docs), abstract, loaded)
 		}
 		for _, d := range docs {
 			data, err := os.ReadFile(d.File)
@@ -41,8 +51,11 @@ func TestExamplesLoad(t *testing.T) {
 			if !strings.Contains(string(data), "KAFKA_BROKERS") {
 				v = Vars{Lookup: noEnv}
 			}
-			if _, err := Load([]string{d.File}, v); err != nil {
-				t.Error(err)
+			for _, env := range append([]string{""}, d.Environments...) {
+				v.Environment = env
+				if _, err := Load([]string{d.File}, v); err != nil {
+					t.Errorf("environment %q: %v", env, err)
+				}
 			}
 		}
 	}
@@ -356,5 +369,25 @@ func TestNames(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"t0", "t1"}, Split{TopicPrefix: "t", Count: 2}.Topics()); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+// Documents that extend each other in a long row are refused, and soon.
+func TestManyExtend(t *testing.T) {
+	var b strings.Builder
+	for i := 0; b.Len() < maxFile-200; i++ {
+		base := ""
+		if i > 0 {
+			base = fmt.Sprintf("extends: d%d\n", i-1)
+		}
+		fmt.Fprintf(&b, "---\nkind: Bridge\n%smetadata: {name: d%d}\noverlays: {a: {spec: {x: 1}}}\n", base, i)
+	}
+	began := time.Now()
+	_, err := Parse("spec.yaml", []byte(b.String()), Vars{Lookup: noEnv, Environment: "a"})
+	if err == nil || !strings.Contains(err.Error(), "64 documents extend each other in a row") {
+		t.Errorf("no error says that the row is too long")
+	}
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("took %s", took)
 	}
 }

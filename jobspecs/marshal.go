@@ -10,7 +10,8 @@ import (
 
 // Marshal writes a document, one of *Bridge, *StreamJob, *BatchLoad and
 // *Comparison, as YAML that Parse reads back equal: fully resolved, every
-// default written out, without variables and extends.
+// default written out, without variables, extends
+// and overlays.
 func Marshal(doc any) ([]byte, error) {
 	v := reflect.ValueOf(doc)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
@@ -24,7 +25,7 @@ func Marshal(doc any) ([]byte, error) {
 		return nil, fmt.Errorf("marshal spec: %T is not a document", doc)
 	}
 	h := header(doc)
-	if h.Extends != "" || h.Abstract || len(h.Variables) > 0 {
+	if h.Extends != "" || h.Abstract || len(h.Variables) > 0 || len(h.Overlays) > 0 {
 		return nil, fmt.Errorf("marshal spec: %s %s is not resolved", h.Kind, metadata(doc).Name)
 	}
 	var w writer

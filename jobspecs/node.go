@@ -50,6 +50,14 @@ func (n *node) str(key string) string {
 	return ""
 }
 
+// fields returns the entries of a mapping; none of anything else.
+func (n *node) fields() []entry {
+	if n == nil {
+		return nil
+	}
+	return n.entries
+}
+
 // clone copies a tree, so that expanding variables in one document does not
 // change another that shares parts of it.
 func (n *node) clone() *node {

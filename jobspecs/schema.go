@@ -13,7 +13,8 @@ import (
 const holdsVariable = `\$\{`
 
 // partialSuffix marks the definitions without required fields: those of
-// documents that extend another or are abstract.
+// documents that extend another, are abstract, or have overlays that may give
+// what is missing, and of overlays.
 const partialSuffix = ".partial"
 
 // Schema returns the JSON Schema (draft 2020-12) of all kinds of documents,
@@ -64,8 +65,14 @@ func (g *generator) ref(t reflect.Type) map[string]any {
 func (g *generator) structure(t reflect.Type) map[string]any {
 	properties := map[string]any{}
 	required := []string{}
+	kind, isDocument := kindOf(t)
 	for _, f := range fieldsOf(t) {
-		p := g.value(f.typ, f)
+		var p map[string]any
+		if f.typ == overlaysType {
+			p = g.overlays(kind)
+		} else {
+			p = g.value(f.typ, f)
+		}
 		if f.doc != "" {
 			p["description"] = f.doc
 		}
@@ -78,11 +85,11 @@ func (g *generator) structure(t reflect.Type) map[string]any {
 		}
 	}
 	out := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
-	kind, isDocument := kindOf(t)
 	if isDocument {
 		properties["kind"] = map[string]any{"const": kind, "description": "Kind of the document."}
 		derived := []any{
 			map[string]any{"required": []string{"extends"}},
+			map[string]any{"required": []string{overlaysField}},
 			map[string]any{"required": []string{"abstract"}, "properties": map[string]any{"abstract": map[string]any{"const": true}}},
 		}
 		if g.partial {
@@ -96,6 +103,23 @@ func (g *generator) structure(t reflect.Type) map[string]any {
 		out["required"] = required
 	}
 	return out
+}
+
+// overlays is a mapping of environments to documents of the kind that have
+// metadata and spec alone, and may lack fields.
+func (g *generator) overlays(kind string) map[string]any {
+	name := kind + ".overlay"
+	if _, ok := g.defs[name]; !ok {
+		was := g.partial
+		g.partial = true
+		g.defs[name] = g.structure(overlayOf(kinds[kind].typ))
+		g.partial = was
+	}
+	return map[string]any{
+		"type":                 "object",
+		"propertyNames":        map[string]any{"pattern": environmentName.String()},
+		"additionalProperties": map[string]any{"$ref": "#/$defs/" + name},
+	}
 }
 
 func kindOf(t reflect.Type) (string, bool) {

@@ -86,6 +86,12 @@ func (v *validator) keyword(keyword string, s map[string]any, x any, path string
 		if !slices.Contains(arg.([]any), x) {
 			return fmt.Errorf("%s: %v is none of %v", path, x, arg)
 		}
+	case "propertyNames":
+		for name := range object {
+			if err := v.against(arg.(map[string]any), name, join(path, name)); err != nil {
+				return err
+			}
+		}
 	case "pattern":
 		if text, ok := x.(string); ok && !regexp.MustCompile(arg.(string)).MatchString(text) {
 			return fmt.Errorf("%s: %q does not match %s", path, text, arg)

@@ -41,6 +41,7 @@ type Header struct {
 	Abstract   bool                `yaml:"abstract" doc:"The document is there to be extended: it may lack required fields, and is not loaded itself. Not inherited." default:"false"`
 	Variables  map[string]Variable `yaml:"variables" doc:"Variables that may be used as ${NAME} in strings of this document. The value is taken from --set, else from the environment, else from the default."`
 	Ignore     []string            `yaml:"ignore" doc:"Names of rules of kappa validate that this document breaks on purpose. Not inherited."`
+	Overlays   map[string]Overlay  `yaml:"overlays" doc:"What differs in an environment, by its name ([a-z][-a-z0-9]{0,30}): fields of metadata and spec, which --env NAME merges over this document as extends would, before anything that extends this document is merged over it in turn. Variables are expanded afterwards. A field that is required may be left to the overlays; the document can then be used with --env alone."`
 }
 
 // Variable declares a variable.

@@ -41,9 +41,7 @@ func (k *checker) streamJob(s *StreamJobSpec) {
 		k.fail(CodeConflict, "spec.sinks.bigtable.ids", "", "spec.sinks.bigtable.ids is the table of the aggregates: ids have a table of their own")
 	}
 	k.positive("spec.watermark.idle", s.Watermark.Idle)
-	if k.ok("spec.tuning") && s.Tuning.MaxWorkers < s.Tuning.Workers {
-		k.fail(CodeConflict, "spec.tuning.maxWorkers", "", "spec.tuning.maxWorkers (%d) is less than spec.tuning.workers (%d)", s.Tuning.MaxWorkers, s.Tuning.Workers)
-	}
+	k.tuning(s)
 	if k.ok("spec.sinks.bigtable.instance", "spec.environment") && s.Environment == "production" && len(s.Sinks.Bigtable.Instance) < 6 {
 		k.fail(CodeBadValue, "spec.sinks.bigtable.instance", "", "Bigtable instance %q is too short: ids have at least 6 characters", s.Sinks.Bigtable.Instance)
 	}

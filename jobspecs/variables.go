@@ -10,10 +10,12 @@ import (
 	"github.com/kappa-migrate/kappa/internal/suggest"
 )
 
-// Vars are the values of variables.
+// Vars are what a load depends on beside the files: the values of variables,
+// and the environment whose overlays are laid over the documents.
 type Vars struct {
-	Set    map[string]string           // from --set; wins
-	Lookup func(string) (string, bool) // the environment; nil: os.LookupEnv
+	Set         map[string]string           // from --set; wins
+	Lookup      func(string) (string, bool) // the process's environment; nil: os.LookupEnv
+	Environment string                      // from --env; empty: no overlays
 }
 
 // value returns the value of a declared variable: from Set, else from the

@@ -1,6 +1,8 @@
-// Command gendocs writes the CLI reference, docs/cli, from the command tree:
+// Command gendocs writes the generated parts of docs: the CLI reference,
+// docs/cli, from the command tree, and the reference of specs,
+// docs/specs-reference.md, from their types:
 //
-//	go run ./internal/cli/gendocs [FOLDER]
+//	go run ./internal/cli/gendocs [DOCS]
 package main
 
 import (
@@ -17,14 +19,28 @@ import (
 )
 
 func main() {
-	folder := filepath.Join("docs", "cli")
+	docs := "docs"
 	if len(os.Args) > 1 {
-		folder = os.Args[1]
+		docs = os.Args[1]
 	}
-	if err := write(folder, render()); err != nil {
+	if err := run(docs); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
+}
+
+func run(docs string) error {
+	specs, err := specsPage()
+	if err != nil {
+		return err
+	}
+	if err := write(filepath.Join(docs, "cli"), render()); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(docs, specsFile), []byte(specs), 0o644); err != nil {
+		return fmt.Errorf("write the reference: %w", err)
+	}
+	return nil
 }
 
 // write replaces the pages of folder: pages of commands that are gone go too.

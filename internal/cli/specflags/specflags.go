@@ -1,9 +1,10 @@
 // Package specflags holds the flags of every command that takes specs:
-// -f/--file, --set and --name, and loads what they name; and how flags that
+// -f/--file, --env, --set and --name, and loads what they name; and how flags that
 // several of those commands have are read.
 package specflags
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 type Flags struct {
 	Files []string // files and folders
 	Sets  []string // NAME=VALUE
+	Env   string   // environment whose overlays are laid over the documents; empty: none
 	Name  string   // of the document, where several of its kind are loaded
 }
 
@@ -27,9 +29,41 @@ func Add(cmd *cobra.Command) *Flags {
 	f := &Flags{}
 	cmd.Flags().StringArrayVarP(&f.Files, "file", "f", nil, "`path` of a spec file, or of a folder of them; may be repeated")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml")
+	AddEnv(cmd, &f.Env, func([]string) []string { return f.Files })
 	AddSet(cmd, &f.Sets)
 	cmd.Flags().StringVar(&f.Name, "name", "", "`name` of the document to use, where several of its kind are loaded")
 	return f
+}
+
+// AddEnv adds --env alone; files returns the paths, of the flags and arguments
+// so far, whose environments the shell may complete.
+func AddEnv(cmd *cobra.Command, env *string, files func(args []string) []string) {
+	cmd.Flags().Var((*environment)(env), "env", "`name` of the environment whose overlays are laid over the documents")
+	_ = cmd.RegisterFlagCompletionFunc("env", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		names, err := jobspecs.Environments(files(args))
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// environment is the value of --env. An empty one, as a variable of the shell
+// that is not set gives it, must not stand for no environment.
+type environment string
+
+func (e *environment) String() string { return string(*e) }
+func (e *environment) Type() string   { return "string" }
+
+func (e *environment) Set(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the name of the environment is empty; leave the flag out to lay no overlays")
+	case *e != "":
+		return errors.New("only one environment can be given")
+	}
+	*e = environment(name)
+	return nil
 }
 
 // AddSet adds --set alone.
@@ -76,6 +110,7 @@ func (f *Flags) Load() (*jobspecs.Set, error) {
 	if len(f.Files) == 0 {
 		return nil, exit.Usagef("no spec given").WithHint("name a spec file or a folder with -f")
 	}
+	v.Environment = f.Env
 	return jobspecs.Load(f.Files, v)
 }
 

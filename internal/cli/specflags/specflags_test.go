@@ -90,6 +90,50 @@ func TestPick(t *testing.T) {
 	}
 }
 
+func TestEnv(t *testing.T) {
+	dir := files(t, "one")
+	overlays := strings.ReplaceAll(load, "%", "two") + "overlays:\n  staging: {spec: {dataset: staging}}\n  production: {}\n"
+	if err := os.WriteFile(filepath.Join(dir, "two.yaml"), []byte(overlays), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for env, want := range map[string]string{"": "kappa", "staging": "staging", "production": "kappa"} {
+		args := []string{"-f", dir, "--name", "two"}
+		if env != "" {
+			args = append(args, "--env", env)
+		}
+		d, _, err := parse(t, args...).BatchLoad()
+		if err != nil || d.Spec.Dataset != want {
+			t.Errorf("%q: %v, %v", env, d, err)
+		}
+	}
+	_, _, err := parse(t, "-f", dir, "--name", "two", "--env", "stagin").BatchLoad()
+	if exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "did you mean staging?") {
+		t.Errorf("misspelt: %v", err)
+	}
+	for _, args := range [][]string{{"--env="}, {"--env", ""}, {"--env", "a", "--env", "b"}} {
+		cmd := &cobra.Command{Use: "x"}
+		Add(cmd)
+		if err := cmd.ParseFlags(args); err == nil {
+			t.Errorf("%q is taken", args)
+		}
+	}
+}
+
+func TestEnvCompletion(t *testing.T) {
+	cmd := &cobra.Command{Use: "x", Run: func(*cobra.Command, []string) {}}
+	Add(cmd)
+	var out strings.Builder
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SetArgs([]string{cobra.ShellCompNoDescRequestCmd, "-f", "../../../jobspecs/examples/environments", "--env", ""})
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(out.String(), "production\nstaging\n:4\n") {
+		t.Errorf("completes to %q", out.String())
+	}
+}
+
 func TestSetValuesMayHoldSigns(t *testing.T) {
 	v, err := Vars([]string{"A=b=c,d", "B="})
 	if err != nil {

@@ -1,0 +1,422 @@
+package jobspecs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/kappa-migrate/kappa/internal/goldentest"
+)
+
+// lintBridge, lintJob, lintLoad and lintComparison belong together, are for
+// production, and break no rule.
+const (
+	lintBridge = `apiVersion: kappa/v1
+kind: Bridge
+metadata: {name: trips}
+spec:
+  project: acme-data
+  sources:
+    main:
+      brokers: ["kafka-1.acme.example:9093"]
+      tls: {enabled: true}
+      sasl: {mechanism: SCRAM-SHA-512, username: bridge, password: {file: /run/password}}
+      topics: [trips]
+      group: kappa-trips
+  transform: {decode: json, rename: {orig: origin}}
+  eventTime: {field: at}
+  ids: {from: fields, fields: [id], namespace: trips}
+  split: {topicPrefix: trips-, count: 4, key: [origin]}
+  deadLetter: {topic: trip-dead-letters}
+  listen: 0.0.0.0:9090
+`
+	lintJob = `apiVersion: kappa/v1
+kind: StreamJob
+metadata: {name: trips}
+spec:
+  project: acme-data
+  region: us-central1
+  template: gs://acme-templates/pipeline.json
+  staging: gs://acme-staging/jobs
+  jobs: 2
+  sources: {subscriptionPrefix: trips-, count: 4}
+  event: {fields: [{name: origin, type: STRING}, {name: km, type: INT64}, {name: at, type: TIMESTAMP}]}
+  horizon: 2d
+  aggregations:
+    - {name: hourly, dimensions: [origin], window: 1h, measures: [{name: trips, type: count}], table: stream_trips}
+  sinks: {bigquery: {dataset: kappa, raw: raw_trips, late: late_trips}, bigtable: {instance: acme-serving, table: aggregates}}
+  tuning: {workers: 2, maxWorkers: 8, serviceAccount: pipeline@acme-data.iam.gserviceaccount.com}
+`
+	lintLoad = `apiVersion: kappa/v1
+kind: BatchLoad
+metadata: {name: trips}
+spec:
+  project: acme-data
+  source: {uri: gs://acme-batch/trips/, batch: 4h}
+  dataset: kappa
+  table: batch_trips
+  keys: [{name: origin, type: STRING}]
+  metrics: [{name: trips, type: INT64}]
+`
+	lintComparison = `apiVersion: kappa/v1
+kind: Comparison
+metadata: {name: trips}
+spec:
+  project: acme-data
+  dataset: kappa
+  batch: {table: batch_trips, cutoff: 2h}
+  stream: {table: stream_trips, job: trips, settleAfter: 4h}
+  keys: [{name: origin, type: STRING}]
+  window: 1h
+  metrics: [{name: trips, type: count}]
+  evidence: {raw: raw_trips, late: late_trips}
+  gate: {minExactPercent: 95}
+`
+	lintAll = lintBridge + "---\n" + lintJob + "---\n" + lintLoad + "---\n" + lintComparison
+)
+
+// edited is text with each first string replaced by the one after it.
+func edited(t *testing.T, text string, pairs ...string) string {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			t.Fatalf("the text does not hold %q", pairs[i])
+		}
+		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
+	}
+	return text
+}
+
+// warningsOf loads a text, which must have no errors.
+func warningsOf(t *testing.T, text string) Warnings {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "specs.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, docs, err := LoadDocuments([]string{file}, Vars{Lookup: noEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out Warnings
+	for _, d := range docs {
+		for _, w := range d.Warnings {
+			w.File = "specs.yaml"
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+func names(ws Warnings) []string {
+	out := []string{}
+	for _, w := range ws {
+		out = append(out, w.Rule)
+	}
+	return out
+}
+
+// lintCases are, for each rule, texts that break it, each with one that nearly
+// does. Each text is lintAll, changed by pairs of strings, with documents behind it.
+var lintCases = []struct {
+	rule      string
+	bad, good []string
+	also      string // document that both have behind lintAll
+	at        string // text that the caret stands under
+}{
+	{rule: "placeholder-name", bad: []string{"gs://acme-staging/", "gs://your-bucket/"}, good: []string{"gs://acme-staging/", "gs://my-acme/"}, at: "gs://your-bucket/jobs"},
+	{rule: "placeholder-name", bad: []string{"acme-templates", "example-templates"}, good: []string{"acme-templates", "acme-example"}, at: "gs://example-templates/pipeline.json"},
+	{rule: "placeholder-name", bad: []string{"gs://acme-batch/", "gs://my-bucket-7/"}, good: []string{"gs://acme-batch/", "gs://bucket-acme/"}, at: "gs://my-bucket-7/trips/"},
+	{rule: "kafka-without-tls", bad: []string{"tls: {enabled: true}", "tls: {enabled: false}"}, good: []string{"tls: {enabled: true}", "tls: {enabled: false}", "kafka-1.acme.example:9093", "127.0.0.1:9092"}, at: "tls"},
+	{rule: "kafka-without-login", bad: []string{"      sasl: {mechanism: SCRAM-SHA-512, username: bridge, password: {file: /run/password}}\n", ""},
+		good: []string{"      sasl: {mechanism: SCRAM-SHA-512, username: bridge, password: {file: /run/password}}\n", "", "tls: {enabled: true}", "tls: {enabled: true, certFile: c, keyFile: k}"}, at: "main"},
+	{rule: "kafka-password-in-clear", bad: []string{"SCRAM-SHA-512", "PLAIN", "tls: {enabled: true}", "tls: {}"}, good: []string{"SCRAM-SHA-512", "PLAIN"}, at: "PLAIN"},
+	{rule: "registry-password-in-clear",
+		bad:  []string{"decode: json,", "decode: avro, schema: {registry: {url: \"http://registry:8081\", username: u, password: {env: P}}},"},
+		good: []string{"decode: json,", "decode: avro, schema: {registry: {url: \"http://registry:8081\"}},"}, at: `"http://registry:8081"`},
+	{rule: "dead-letter-file", bad: []string{"{topic: trip-dead-letters}", "{file: /var/dead.jsonl}"},
+		good: []string{"{topic: trip-dead-letters}", "{file: /var/dead.jsonl}", "kind: Bridge\nmetadata: {name: trips}\nspec:", "kind: Bridge\nmetadata: {name: trips}\nspec:\n  environment: sandbox"}, at: "/var/dead.jsonl"},
+	{rule: "start-at-latest", bad: []string{"topics: [trips]", "topics: [trips]\n      start: latest"}, good: []string{"topics: [trips]", "topics: [trips]\n      start: 2026-01-01T00:00:00Z"}, at: "latest"},
+	{rule: "listen-on-any-port", bad: []string{"  listen: 0.0.0.0:9090\n", ""}, good: []string{"0.0.0.0:9090", "127.0.0.1:9090"}, at: "spec"},
+	{rule: "reads-own-output", bad: []string{"topics: [trips]", "topics: [trips, trip-dead-letters]", "{topic: trip-dead-letters}", deadLettersInKafka},
+		good: []string{"{topic: trip-dead-letters}", deadLettersInKafka}, at: "trip-dead-letters"},
+	{rule: "reads-own-output", bad: []string{"topics: [trips]", "topicPattern: clean.*", "deadLetter: {topic: trip", "destination: {kind: kafka, kafka: " + lintCluster + "}\n  deadLetter: {topic: trip", "topicPrefix: trips-,", "topicPrefix: clean-,"},
+		good: []string{"topics: [trips]", "topicPattern: raw.*", "deadLetter: {topic: trip", "destination: {kind: kafka, kafka: " + lintCluster + "}\n  deadLetter: {topic: trip", "topicPrefix: trips-,", "topicPrefix: clean-,"}, at: "main"},
+	{rule: "shared-consumer-group", also: secondBridge, bad: []string{"group: second", "group: kappa-trips"}, good: []string{"group: second", "group: kappa-trips", "topics: [trips] # second", "topics: [more]"}, at: "kappa-trips"},
+	{rule: "split-differs", also: secondBridge, bad: []string{"topicPrefix: second-, count: 4", "topicPrefix: trips-, count: 4, key: [id]"}, good: []string{"topicPrefix: second-, count: 4", "topicPrefix: trips-, count: 4, key: [origin]"}, at: "split"},
+	{rule: "namespace-with-two-keys", also: secondBridge, bad: []string{"fields: [id], namespace: second", "fields: [number], namespace: trips"}, good: []string{"fields: [id], namespace: second", "fields: [id], namespace: trips"}, at: "["},
+	{rule: "event-time-of-record", bad: []string{"eventTime: {field: at}", "eventTime: {}"}, good: []string{"eventTime: {field: at}", "eventTime: {}", ", {name: at, type: TIMESTAMP}", ""}, at: "eventTime"},
+	{rule: "horizon-shorter-than-window", bad: []string{"horizon: 2d", "horizon: 4h", "window: 1h", "window: 5h", "batch: 4h", "batch: 5h"}, good: []string{"horizon: 2d", "horizon: 5h", "window: 1h", "window: 5h", "batch: 4h", "batch: 5h"}, at: "5h"},
+	{rule: "long-window", bad: []string{"window: 1h", "window: 1d", "batch: 4h", "batch: 24h"}, good: []string{"window: 1h", "window: 12h", "batch: 4h", "batch: 24h"}, at: "1d"},
+	{rule: "timestamp-dimension", bad: []string{"dimensions: [origin]", "dimensions: [origin, at]", "keys: [{name: origin, type: STRING}]", "keys: [{name: origin, type: STRING}, {name: at, type: TIMESTAMP}]"}, at: "at"},
+	{rule: "uneven-jobs", bad: []string{"jobs: 2", "jobs: 3"}, good: []string{"jobs: 2", "jobs: 4"}, at: "3"},
+	{rule: "cancel-without-replay", bad: []string{"count: 4}", "count: 4, replay: archive}", "  tuning:", "  update: {onTimeout: cancel}\n  tuning:"}, good: []string{"  tuning:", "  update: {onTimeout: cancel}\n  tuning:"}, at: "cancel"},
+	{rule: "drain-longer-than-retention", bad: []string{"  tuning:", "  update: {drainTimeout: 7d}\n  tuning:"}, good: []string{"  tuning:", "  update: {drainTimeout: 6d}\n  tuning:"}, at: "7d"},
+	{rule: "autoscaling-without-room", bad: []string{"maxWorkers: 8", "maxWorkers: 2"}, good: []string{"maxWorkers: 8", "maxWorkers: 2, autoscaling: none"}, at: "2"},
+	{rule: "public-workers", bad: []string{"maxWorkers: 8", "maxWorkers: 8, subnetwork: regions/us-central1/subnetworks/kappa"}, good: []string{"maxWorkers: 8", "maxWorkers: 8, subnetwork: regions/us-central1/subnetworks/kappa, publicIPs: false"}, at: "regions/us-central1/subnetworks/kappa"},
+	{rule: "default-service-account", bad: []string{", serviceAccount: pipeline@acme-data.iam.gserviceaccount.com", ""},
+		good: []string{", serviceAccount: pipeline@acme-data.iam.gserviceaccount.com", "", "kind: StreamJob\nmetadata: {name: trips}\nspec:", "kind: StreamJob\nmetadata: {name: trips}\nspec:\n  environment: sandbox"}, at: "tuning"},
+	{rule: "shared-subscription", also: secondJob, bad: []string{"subscriptionPrefix: second-", "subscriptionPrefix: trips-"}, good: []string{"subscriptionPrefix: second-", "subscriptionPrefix: trips-0"}, at: "trips-"},
+	{rule: "shared-subscription", also: secondJob, bad: []string{"subscriptionPrefix: second-, count: 4", "subscriptionPrefix: second-, count: 20",
+		"subscriptionPrefix: trips-, count: 4", "subscriptionPrefix: second-1, count: 4"}, good: []string{"subscriptionPrefix: trips-, count: 4", "subscriptionPrefix: second-1, count: 4"}, at: "second-"},
+	{rule: "split-count-differs", bad: []string{"subscriptionPrefix: trips-, count: 4", "subscriptionPrefix: trips-, count: 6"}, good: []string{"subscriptionPrefix: trips-, count: 4", "subscriptionPrefix: other-, count: 6"}, at: "6"},
+	{rule: "shared-aggregate", also: secondJob, bad: []string{"table: second_trips", "table: stream_trips", "dataset: second", "dataset: kappa"}, good: []string{"table: second_trips", "table: stream_trips"}, at: "stream_trips"},
+	{rule: "shared-aggregate", also: secondJob, bad: []string{"name: second_hourly", "name: hourly"}, good: []string{"name: second_hourly", "name: hourly", "table: aggregates}} # second", "table: further}}"}, at: "hourly"},
+	{rule: "horizon-shorter-than-cutoff", bad: []string{"cutoff: 2h", "cutoff: 3d", ", settleAfter: 4h", ""}, good: []string{"cutoff: 2h", "cutoff: 2d", ", settleAfter: 4h", ""}, at: "2d"},
+	{rule: "gate-without-percent", bad: []string{"  gate: {minExactPercent: 95}\n", ""}, good: []string{"minExactPercent: 95", "minExactPercent: 0.5"}, at: "spec"},
+	{rule: "unexplained-allowed", bad: []string{"minExactPercent: 95", "minExactPercent: 95, maxUnexplained: 1"}, good: []string{"minExactPercent: 95", "minExactPercent: 95, maxUnexplained: 0"}, at: "1"},
+	{rule: "gate-without-evidence", bad: []string{"  evidence: {raw: raw_trips, late: late_trips}\n", ""}, good: []string{"  evidence: {raw: raw_trips, late: late_trips}\n", "", "minExactPercent: 95", "minExactPercent: 100"}, at: "gate"},
+	{rule: "evidence-without-late", bad: []string{", late: late_trips}\n  gate", "}\n  gate"}, at: "evidence"},
+	{rule: "settle-without-effect", bad: []string{"settleAfter: 4h", "settleAfter: 1h"}, good: []string{"settleAfter: 4h", "settleAfter: 2h"}, at: "1h"},
+	{rule: "settle-past-horizon", bad: []string{"settleAfter: 4h", "settleAfter: 3d"}, good: []string{"settleAfter: 4h", "settleAfter: 2d"}, at: "3d"},
+	{rule: "window-across-batches", bad: []string{"batch: 4h", "batch: 3h", "window: 1h", "window: 2h"}, good: []string{"batch: 4h", "batch: 6h", "window: 1h", "window: 2h"}, at: "2h"},
+	{rule: "sensitive-key-in-samples", bad: []string{"  eventTime:", "  sensitive: [orig]\n  eventTime:"}, good: []string{"  eventTime:", "  sensitive: [orig]\n  eventTime:", "  gate:", "  limits: {samples: 0}\n  gate:"}, at: "origin"},
+}
+
+const lintCluster = `{brokers: ["kafka-1.acme.example:9093"], tls: {enabled: true}, sasl: {mechanism: SCRAM-SHA-512, username: bridge, password: {file: /run/password}}}`
+
+var deadLettersInKafka = "{kafka: " + strings.TrimSuffix(lintCluster, "}") + ", topic: trip-dead-letters}}"
+
+// secondBridge and secondJob have nothing in common with the first ones but the project.
+var (
+	secondBridge = strings.NewReplacer("{name: trips}", "{name: second}", "[trips]", "[trips] # second", "group: kappa-trips", "group: second",
+		"namespace: trips", "namespace: second", "topicPrefix: trips-, count: 4, key: [origin]", "topicPrefix: second-, count: 4").Replace(lintBridge)
+	secondJob = strings.NewReplacer("{name: trips}", "{name: second}", "subscriptionPrefix: trips-", "subscriptionPrefix: second-", "name: hourly", "name: second_hourly",
+		"stream_trips", "second_trips", "dataset: kappa", "dataset: second", "aggregates}}", "aggregates}} # second").Replace(lintJob)
+)
+
+// TestRules: each rule finds what it is there for, says nothing where that is
+// only nearly so, and can be ignored; its text is that of the golden file.
+func TestRules(t *testing.T) {
+	var golden strings.Builder
+	for i, c := range lintCases {
+		t.Run(fmt.Sprintf("%s_%d", c.rule, i), func(t *testing.T) {
+			base := lintAll
+			if c.also != "" {
+				base += "---\n" + c.also
+			}
+			if ws := warningsOf(t, edited(t, base, c.good...)); len(ws) > 0 {
+				t.Errorf("the good text has %s", ws[0])
+			}
+			bad := edited(t, base, c.bad...)
+			ws := warningsOf(t, bad)
+			if d := cmp.Diff([]string{c.rule}, names(ws)); d != "" {
+				t.Fatalf("(-want +got)\n%s%v", d, ws)
+			}
+			w := ws[0]
+			if got := string([]rune(w.Source)[w.Column-1:][:w.Width]); got != c.at {
+				t.Errorf("the caret is under %q, not %q", got, c.at)
+			}
+			if w.Document == "" || w.Path == "" || w.Message == "" || w.Hint == "" {
+				t.Errorf("something is not said: %+v", w)
+			}
+			golden.WriteString(w.String() + "\n\n")
+
+			ignoring := regexp.MustCompile(`(?m)^kind: `+w.Kind+`\nmetadata: \{name: `+w.Document+`\}$`).ReplaceAllString(bad, "$0\nignore: ["+c.rule+"]")
+			if ws := warningsOf(t, ignoring); len(ws) > 0 {
+				t.Errorf("ignored, and yet: %s", ws[0])
+			}
+		})
+	}
+	goldentest.Check(t, filepath.Join("testdata", "warnings.golden"), golden.String())
+}
+
+// TestRulesAreComplete: every rule has a case, and says all that it should, in
+// the manner of the others.
+func TestRulesAreComplete(t *testing.T) {
+	tested := map[string]bool{}
+	for _, c := range lintCases {
+		tested[c.rule] = true
+	}
+	seen := map[string]bool{}
+	name := regexp.MustCompile(`^[a-z]+(-[a-z]+)+$`)
+	for _, r := range Rules() {
+		if seen[r.Name] || !name.MatchString(r.Name) {
+			t.Errorf("%q is there twice, or is not a name of a rule", r.Name)
+		}
+		seen[r.Name] = true
+		if !tested[r.Name] {
+			t.Errorf("%s has no case in this test", r.Name)
+		}
+		if r.Finds == "" || strings.HasSuffix(r.Finds, ".") || (strings.ToLower(r.Finds[:1]) != r.Finds[:1] && !strings.HasPrefix(r.Finds, "SASL")) {
+			t.Errorf("%s finds %q: a clause is wanted, without a full stop", r.Name, r.Finds)
+		}
+		if !strings.HasSuffix(r.Why, ".") || strings.ToUpper(r.Why[:1]) != r.Why[:1] {
+			t.Errorf("%s matters because %q: sentences are wanted", r.Name, r.Why)
+		}
+		if r.Mend == "" || strings.HasSuffix(r.Mend, ".") {
+			t.Errorf("%s is mended by %q: a hint is wanted, without a full stop", r.Name, r.Mend)
+		}
+		if len(r.Kinds) == 0 || slices.ContainsFunc(r.Kinds, func(k string) bool { return !slices.Contains(Kinds(), k) }) {
+			t.Errorf("%s is for kinds %v", r.Name, r.Kinds)
+		}
+	}
+	for rule := range tested {
+		if !seen[rule] {
+			t.Errorf("there is no rule %s", rule)
+		}
+	}
+}
+
+// TestRulesAreDocumented: docs/specs.md says what the rules say.
+func TestRulesAreDocumented(t *testing.T) {
+	const begin, end = "<!-- rules: made from jobspecs.Rules by go test ./jobspecs -update -->\n", "<!-- end of rules -->\n"
+	file := filepath.Join("..", "docs", "specs.md")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(data), begin)
+	_, tail, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s lacks the marks %s and %s", file, begin, end)
+	}
+	var b strings.Builder
+	for _, r := range Rules() {
+		kinds := strings.Join(r.Kinds, ", ")
+		if len(r.Kinds) == len(Kinds()) {
+			kinds = "all kinds"
+		}
+		fmt.Fprintf(&b, "\n### %s\n\n%s: %s.\n\n%s\n\nTo mend it: %s.\n", r.Name, kinds, r.Finds, r.Why, r.Mend)
+	}
+	goldentest.Check(t, file, head+begin+b.String()+"\n"+end+tail)
+}
+
+// TestExamplesBreakNoRule: what people copy is clean, or says why it is not.
+func TestExamplesBreakNoRule(t *testing.T) {
+	_, docs, err := LoadDocuments([]string{"examples"}, exampleVars)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range docs {
+		for _, w := range d.Warnings {
+			t.Errorf("%s", w)
+		}
+		data, err := os.ReadFile(d.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(string(data), "\n") {
+			if strings.HasPrefix(line, "ignore:") && !strings.Contains(line, "#") {
+				t.Errorf("%s ignores a rule without a comment that says why: %s", d.File, line)
+			}
+		}
+	}
+}
+
+func TestIgnore(t *testing.T) {
+	with := func(header string) string {
+		return strings.Replace(minimal, "metadata:", header+"metadata:", 1)
+	}
+	for _, c := range []struct{ header, message, hint string }{
+		{"ignore: [kafka-without-tsl]\n", `there is no rule "kafka-without-tsl"`, "did you mean kafka-without-tls?"},
+		{"ignore: [all]\n", `there is no rule "all"`, "kappa validate --list-rules lists them"},
+		{"ignore: [kafka-without-tls, kafka-without-tls]\n", `rule "kafka-without-tls" is there twice; the first is ignore[0]`, ""},
+	} {
+		_, err := Parse("spec.yaml", []byte(with(c.header)), Vars{Lookup: noEnv})
+		var es Errors
+		if !errors.As(err, &es) || len(es) != 1 || es[0].Message != c.message || es[0].Hint != c.hint || es[0].Line == 0 {
+			t.Errorf("%s: %v", c.header, err)
+		}
+	}
+	set, err := Parse("spec.yaml", []byte(with("ignore: [kafka-without-tls]\n")), Vars{Lookup: noEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := set.Bridges[0].Ignore; got != nil {
+		t.Errorf("a resolved document still ignores %v", got)
+	}
+}
+
+// TestIgnoreIsNotInherited: who extends a document has to say for itself what
+// it breaks on purpose.
+func TestIgnoreIsNotInherited(t *testing.T) {
+	base := strings.Replace(lintBridge, "{topic: trip-dead-letters}", "{file: dead.jsonl}", 1)
+	base = strings.Replace(base, "metadata:", "ignore: [dead-letter-file]\nmetadata:", 1)
+	ws := warningsOf(t, base+"---\napiVersion: kappa/v1\nkind: Bridge\nextends: trips\nmetadata: {name: second}\nspec:\n  sources: {main: {group: second}}\n")
+	if d := cmp.Diff([]string{"dead-letter-file"}, names(ws)); d != "" {
+		t.Fatalf("(-want +got)\n%s", d)
+	}
+	if ws[0].Document != "second" || ws[0].Path != "spec.deadLetter.file" || !strings.Contains(ws[0].Source, "dead.jsonl") {
+		t.Errorf("got %+v", ws[0])
+	}
+	// What two documents have from one line is said once.
+	both := strings.Replace(base, "ignore: [dead-letter-file]\n", "", 1)
+	ws = warningsOf(t, both+"---\napiVersion: kappa/v1\nkind: Bridge\nextends: trips\nmetadata: {name: second}\nspec:\n  sources: {main: {group: second}}\n")
+	if d := cmp.Diff([]string{"dead-letter-file"}, names(ws)); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+// TestWarningsBesideErrors: a document with errors has no warnings, the others
+// keep theirs.
+func TestWarningsBesideErrors(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "specs.yaml")
+	text := edited(t, lintAll, "maxWorkers: 8", "maxWorkers: 2", "minExactPercent: 95", "maxUnexplained: many", ", late: late_trips}\n  gate", "}\n  gate")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, docs, err := LoadDocuments([]string{file}, Vars{Lookup: noEnv})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	var got []string
+	for _, d := range docs {
+		got = append(got, names(d.Warnings)...)
+	}
+	if d := cmp.Diff([]string{"autoscaling-without-room"}, got); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+// TestSandboxBreaksNoRuleOfProduction: what the sandbox cannot have, nobody is
+// asked for there.
+func TestSandboxBreaksNoRuleOfProduction(t *testing.T) {
+	text := edited(t, lintAll,
+		"  project: acme-data", "  environment: sandbox\n  project: my-project",
+		"      tls: {enabled: true}\n", "", "      sasl: {mechanism: SCRAM-SHA-512, username: bridge, password: {file: /run/password}}\n", "",
+		"topics: [trips]", "topics: [trips]\n      start: latest",
+		"{topic: trip-dead-letters}", "{file: dead.jsonl}", "  listen: 0.0.0.0:9090\n", "",
+		"  tuning: {workers: 2, maxWorkers: 8, serviceAccount: pipeline@acme-data.iam.gserviceaccount.com}\n", "  tuning: {subnetwork: regions/us-central1/subnetworks/kappa}\n")
+	for _, w := range warningsOf(t, text) {
+		t.Errorf("%s", w)
+	}
+}
+
+// Property: whatever loads can be linted, a warning stands in its file, and the
+// order of documents changes no rule's mind about a document alone.
+func TestWarningsStandSomewhere(t *testing.T) {
+	edits := [][]string{{}}
+	for _, c := range lintCases {
+		if c.also == "" {
+			edits = append(edits, c.bad)
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		text := lintAll
+		for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(edits)-1), 1, 4).Draw(rt, "edits") {
+			for p := 0; p < len(edits[i]); p += 2 {
+				text = strings.ReplaceAll(text, edits[i][p], edits[i][p+1])
+			}
+		}
+		l := newLoader(Vars{Lookup: noEnv})
+		l.parse("specs.yaml", []byte(text))
+		_, docs, _ := l.finish([]string{"specs.yaml"})
+		lines := strings.Split(text, "\n")
+		for _, d := range docs {
+			for _, w := range d.Warnings {
+				if w.File != "specs.yaml" || w.Line < 1 || lines[w.Line-1] != w.Source || w.Column < 1 || w.Column+w.Width-1 > len([]rune(w.Source)) || w.Width < 1 {
+					rt.Fatalf("%+v stands nowhere", w)
+				}
+			}
+		}
+	})
+}
