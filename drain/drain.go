@@ -22,8 +22,10 @@ type Phase string
 const (
 	Requesting Phase = "requesting" // the service does not take the request yet
 	Draining   Phase = "draining"
-	Recording  Phase = "recording" // DRAINED; its generation is being recorded
+	Cancelling Phase = "cancelling" // it did not drain in time
+	Recording  Phase = "recording"  // it has ended; its generation is being recorded
 	Drained    Phase = "drained"
+	Voided     Phase = "void" // it was cancelled, and that is on record
 )
 
 // Progress is what is reported of a job's drain at every poll.
@@ -36,14 +38,17 @@ type Progress struct {
 	Note    string // why nothing new is known
 }
 
-// JobResult is a drained job.
+// JobResult is a job that has ended.
 type JobResult struct {
 	Job        string    `json:"job"`
 	ID         string    `json:"id"`
 	Generation int64     `json:"generation,omitempty"`
-	Before     bool      `json:"drained_before"` // it had drained before this run
-	Watermark  Watermark `json:"watermark"`      // last one before the maximum
-	Seconds    float64   `json:"seconds"`        // from the request to DRAINED; 0: drained before
+	State      string    `json:"state"`             // DRAINED; of a cancelled job CANCELLED or FAILED
+	Void       bool      `json:"void,omitempty"`    // it did not drain and was cancelled: its rows do not count
+	Before     bool      `json:"drained_before"`    // it had ended before this run
+	Watermark  Watermark `json:"watermark"`         // last one before the maximum
+	Seconds    float64   `json:"seconds"`           // from the request to the end; 0: ended before
+	Sources    []Source  `json:"sources,omitempty"` // as last seen; none: it had ended before
 }
 
 // errorMessages is how many of a failed job's messages an error quotes.
@@ -59,6 +64,7 @@ type one struct {
 	last    Watermark // newest one of the job (the least of its sources) that was a time
 	reading Reading   // the newest
 	asked   bool      // the service has taken the request, from us or from someone else
+	late    bool      // it did not drain in time, and is cancelled for it
 }
 
 // run drains the job, or says why it did not end as drained.
@@ -71,16 +77,22 @@ func (d *one) run(ctx context.Context) (JobResult, error) {
 	d.id = job.GetId()
 	d.reading = newReading(job, nil, d.started)
 	before := job.GetCurrentState() == pb.JobState_JOB_STATE_DRAINED
-	if !before {
-		timed, cancel := context.WithTimeoutCause(ctx, d.cfg.Timeout, errTimeout)
-		defer cancel()
-		if err := d.watch(timed, job); err != nil {
-			return JobResult{}, d.explain(timed, err)
+	cancelled := d.cfg.OnTimeout == Cancel && job.GetCurrentState() == pb.JobState_JOB_STATE_CANCELLED
+	state := job.GetCurrentState()
+	if !before && !cancelled {
+		if state, err = d.toTheEnd(ctx, job); err != nil {
+			return JobResult{}, err
 		}
 	}
-	res := JobResult{Job: d.name, ID: d.id, Generation: dataflowapi.Generation(job), Before: before, Watermark: d.last}
-	if !before {
-		res.Seconds = time.Since(d.started).Seconds()
+	res := JobResult{
+		Job: d.name, ID: d.id, Generation: dataflowapi.Generation(job), State: dataflowapi.StateName(state),
+		Before: before || cancelled, Watermark: d.last,
+	}
+	if !res.Before {
+		res.Seconds, res.Sources = time.Since(d.started).Seconds(), d.reading.Sources
+	}
+	if state != pb.JobState_JOB_STATE_DRAINED {
+		return d.void(ctx, state, res)
 	}
 	// The job is gone; that has to be on record even if the caller leaves now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
@@ -96,7 +108,8 @@ func (d *one) run(ctx context.Context) (JobResult, error) {
 }
 
 // find returns the job to drain: the active one of that name, else the newest
-// if it has drained.
+// if it has drained, or if a run that cancels what does not drain in time has
+// left it to be recorded.
 func (d *one) find(ctx context.Context) (*pb.Job, error) {
 	jobs, err := d.cfg.API.Named(ctx, d.name)
 	if err != nil {
@@ -109,6 +122,8 @@ func (d *one) find(ctx context.Context) (*pb.Job, error) {
 		return nil, exit.Environmentf("there is no job named %s", d.name).
 			WithHint("look for it with `gcloud dataflow jobs list`, or launch it with `kappa deploy apply`")
 	case jobs[0].GetCurrentState() == pb.JobState_JOB_STATE_DRAINED:
+		return d.cfg.API.Get(ctx, jobs[0].GetId())
+	case d.cfg.OnTimeout == Cancel && jobs[0].GetCurrentState() == pb.JobState_JOB_STATE_CANCELLED:
 		return d.cfg.API.Get(ctx, jobs[0].GetId())
 	}
 	return nil, exit.Environmentf("no job named %s runs: the newest, %s, is %s", d.name, jobs[0].GetId(), dataflowapi.StateName(jobs[0].GetCurrentState()))
@@ -126,7 +141,7 @@ func active(jobs []*pb.Job) (*pb.Job, bool) {
 
 // watch requests the drain and polls until the service says DRAINED.
 func (d *one) watch(ctx context.Context, job *pb.Job) error {
-	d.asked = job.GetCurrentState() == pb.JobState_JOB_STATE_DRAINING
+	d.asked = d.asked || job.GetCurrentState() == pb.JobState_JOB_STATE_DRAINING
 	described := job // the newest with a description
 	tick := time.NewTicker(d.cfg.Poll)
 	defer tick.Stop()
@@ -149,6 +164,8 @@ func (d *one) watch(ctx context.Context, job *pb.Job) error {
 			return nil // invariant D3: the state, and nothing else
 		case dataflowapi.Terminal(state):
 			return d.failed(ctx, state)
+		case state == pb.JobState_JOB_STATE_CANCELLING:
+			note = "somebody has cancelled it"
 		case !d.asked:
 			// After the first reading, so that the watermarks before the drain are known.
 			if note, err = d.request(ctx); err != nil {
@@ -235,7 +252,7 @@ func (d *one) explain(ctx context.Context, err error) error {
 	}
 	if errors.Is(context.Cause(ctx), errTimeout) {
 		e := exit.With(exit.DrainTimeout, fmt.Errorf("%s is %s after %s; %s", d.name, d.reading.State, d.cfg.Timeout, goesOn))
-		return e.WithHint("run the command again to go on watching; a job that never drains can be cancelled, which makes its generation void")
+		return e.WithHint("run the command again to go on watching; if it never drains, `kappa drain --on-timeout cancel --accept-loss` cancels it, which makes its generation void")
 	}
 	e := exit.With(exit.Interrupted, fmt.Errorf("stopped watching %s; %s: %w", d.name, goesOn, ctx.Err()))
 	return e.WithHint("run the command again to go on watching")

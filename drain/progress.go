@@ -76,11 +76,14 @@ type SourceProgress struct {
 	Source
 	// PerSecond is the event time that it gains in a second, in seconds; nil: not known.
 	PerSecond *float64
+	// ETA is when its backlog is gone, as it shrinks now; 0: not known.
+	ETA time.Duration
 }
 
 // tracker turns readings of one job into progress.
 type tracker struct {
-	sources  map[string]*Rate // by name
+	sources  map[string]*Rate      // by name
+	backlogs map[string]*shrinking // by name
 	pipeline Rate
 	target   time.Time // greatest source watermark seen: what has to go through
 }
@@ -89,20 +92,22 @@ type tracker struct {
 // left until everything that was read has gone through, 0: not known.
 func (t *tracker) add(r Reading) ([]SourceProgress, time.Duration) {
 	if t.sources == nil {
-		t.sources = map[string]*Rate{}
+		t.sources, t.backlogs = map[string]*Rate{}, map[string]*shrinking{}
 	}
 	out := make([]SourceProgress, 0, len(r.Sources))
 	for _, s := range r.Sources {
 		rate, ok := t.sources[s.Name()]
 		if !ok {
 			rate = &Rate{}
-			t.sources[s.Name()] = rate
+			t.sources[s.Name()], t.backlogs[s.Name()] = rate, &shrinking{}
 		}
 		rate.Add(r.At, s.Watermark)
 		p := SourceProgress{Source: s}
 		if v, ok := rate.PerSecond(); ok && !s.Watermark.AtMaximum() {
 			p.PerSecond = &v
 		}
+		t.backlogs[s.Name()].add(r.At, s.Backlog)
+		p.ETA = t.backlogs[s.Name()].eta()
 		out = append(out, p)
 	}
 	t.pipeline.Add(r.At, r.Pipeline)

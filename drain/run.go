@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,13 +27,20 @@ type API interface {
 	Errors(ctx context.Context, id string, n int) ([]string, error)
 	// Request asks for a state of a job.
 	Request(ctx context.Context, id string, state pb.JobState) error
+	// ForceCancel asks for a forced cancel. The service takes one only 30
+	// minutes after a plain one.
+	ForceCancel(ctx context.Context, id string) error
 }
 
-// Recorder records that a job's generation has ended by a drain; history.Store
-// is one. It must be idempotent and safe for concurrent use. Generation is the
-// one that the job is labelled with (0: none), watermark the last one of its
-// sources before the maximum (zero: never known).
+// Recorder records how a job's generation has ended; history.Store is one. It
+// must be idempotent and safe for concurrent use. Generation is the one that
+// the job is labelled with (0: none), watermark the last one of its sources
+// before the maximum (zero: never known).
 type Recorder interface {
+	// RecordVoid records that a generation has ended without a drain: its rows
+	// do not count. False if that was on record before.
+	RecordVoid(ctx context.Context, group, job, dataflowJobID string, generation int64) (fresh bool, err error)
+	// RecordDrained records that a generation has ended by a drain.
 	RecordDrained(ctx context.Context, group, job, dataflowJobID string, generation int64, watermark time.Time) error
 }
 
@@ -41,6 +49,8 @@ const (
 	DefaultTimeout  = 30 * time.Minute
 	DefaultPoll     = 5 * time.Second
 	DefaultParallel = 1 // rule D4
+	// DefaultForceAfter is when the service takes a forced cancel.
+	DefaultForceAfter = 30 * time.Minute
 )
 
 // recordWithin bounds the recording of a drain that is over.
@@ -48,15 +58,17 @@ const recordWithin = 5 * time.Minute
 
 // Config configures Run.
 type Config struct {
-	Log      *slog.Logger
-	API      API
-	Recorder Recorder
-	Group    string         // name of the StreamJob, for the record
-	Jobs     []string       // names of the jobs, in the order in which they are drained
-	Parallel int            // how many drain at a time; 0: DefaultParallel
-	Timeout  time.Duration  // longest wait for one job; 0: DefaultTimeout
-	Poll     time.Duration  // pause between two readings; 0: DefaultPoll
-	Progress func(Progress) // called at every reading, never twice at a time; nil: nobody listens
+	Log        *slog.Logger
+	API        API
+	Recorder   Recorder
+	Group      string         // name of the StreamJob, for the record
+	Jobs       []string       // names of the jobs, in the order in which they are drained
+	Parallel   int            // how many drain at a time; 0: DefaultParallel
+	Timeout    time.Duration  // longest wait for one job; 0: DefaultTimeout
+	OnTimeout  OnTimeout      // what is done about a job that has not drained by then; empty: Fail
+	ForceAfter time.Duration  // how long a cancelled job has to end before it is forced, and then again; 0: DefaultForceAfter
+	Poll       time.Duration  // pause between two readings; 0: DefaultPoll
+	Progress   func(Progress) // called at every reading, never twice at a time; nil: nobody listens
 }
 
 func (c *Config) validate() error {
@@ -71,8 +83,16 @@ func (c *Config) validate() error {
 		return errors.New("drain: no group")
 	case len(c.Jobs) == 0:
 		return errors.New("drain: no jobs")
-	case c.Parallel < 0 || c.Timeout < 0 || c.Poll < 0:
+	case c.Parallel < 0 || c.Timeout < 0 || c.Poll < 0 || c.ForceAfter < 0:
 		return errors.New("drain: negative parallelism, timeout or poll interval")
+	case c.OnTimeout != "" && !slices.Contains(OnTimeouts(), c.OnTimeout):
+		return fmt.Errorf("drain: on timeout %q: want one of %q", c.OnTimeout, OnTimeouts())
+	}
+	if c.OnTimeout == "" {
+		c.OnTimeout = Fail
+	}
+	if c.ForceAfter == 0 {
+		c.ForceAfter = DefaultForceAfter
 	}
 	if c.Parallel == 0 {
 		c.Parallel = DefaultParallel
@@ -100,8 +120,9 @@ type Result struct {
 
 // Run drains jobs and returns when all of them have drained and are on record.
 // After the first failure no further drain is begun (rule D4); those that were
-// begun are watched to their end. The result has what did drain, even with an
-// error. A timeout carries exit code 12.
+// begun are watched to their end. The result has what has ended, even with an
+// error. A timeout carries exit code 12, and so does a job that was cancelled
+// for it (CancelledError).
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -138,12 +159,13 @@ start:
 			defer func() { <-slots }()
 			d := one{cfg: cfg, name: name}
 			res, err := d.run(ctx)
+			if err == nil || res.Void {
+				results[i] = &res
+			}
 			if err != nil {
 				errs[i] = err
 				once.Do(func() { close(stop) })
-				return
 			}
-			results[i] = &res
 		})
 	}
 	wg.Wait()

@@ -19,6 +19,7 @@ import (
 	"github.com/kappa-migrate/kappa/drain"
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/sandbox/dataflow"
 	"github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest"
 )
 
@@ -34,7 +35,22 @@ type record struct {
 type recorder struct {
 	mu   sync.Mutex
 	rows []record
+	void []record
 	err  error
+}
+
+func (r *recorder) RecordVoid(_ context.Context, group, job, id string, generation int64) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return false, r.err
+	}
+	row := record{group, job, id, generation, false}
+	fresh := !slices.Contains(r.void, row)
+	if fresh {
+		r.void = append(r.void, row)
+	}
+	return fresh, nil
 }
 
 func (r *recorder) RecordDrained(_ context.Context, group, job, id string, generation int64, last time.Time) error {
@@ -95,7 +111,13 @@ type fixture struct {
 
 func start(t *testing.T, behaviours map[string]dataflowtest.Behaviour, jobs ...string) *fixture {
 	t.Helper()
-	dataflowtest.Start(t, dataflowtest.Config{Behaviours: behaviours})
+	return startScripted(t, behaviours, nil, jobs...)
+}
+
+// startScripted is start with a script between the service and its clients.
+func startScripted(t *testing.T, behaviours map[string]dataflowtest.Behaviour, script dataflow.Script, jobs ...string) *fixture {
+	t.Helper()
+	dataflowtest.Start(t, dataflowtest.Config{Behaviours: behaviours, Script: script})
 	client := dataflowapi.New(dataflowtest.Clients(t), dataflowtest.Project, dataflowtest.Region)
 	f := &fixture{T: t, api: &faulty{API: client}, ids: map[string]string{}}
 	for _, name := range jobs {
@@ -375,6 +397,7 @@ func TestRunValidates(t *testing.T) {
 		"logger": func(c *drain.Config) { c.Log = nil }, "API client": func(c *drain.Config) { c.API = nil },
 		"recorder": func(c *drain.Config) { c.Recorder = nil }, "no group": func(c *drain.Config) { c.Group = "" },
 		"no jobs": func(c *drain.Config) { c.Jobs = nil }, "negative": func(c *drain.Config) { c.Timeout = -1 },
+		"on timeout": func(c *drain.Config) { c.OnTimeout = "pray" },
 	} {
 		cfg := f.config(&recorder{}, "flights-0")
 		spoil(&cfg)

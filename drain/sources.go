@@ -17,6 +17,7 @@ type Source struct {
 	Topic        string    `json:"topic,omitempty"`        // projects/P/topics/T, where the job reads a topic
 	Stage        string    `json:"stage,omitempty"`        // the service's name of the stage that reads it; empty: not known
 	Watermark    Watermark `json:"watermark"`
+	Backlog      Backlog   `json:"backlog,omitzero"` // not known: the service publishes none
 }
 
 // Name is the short name of the subscription or topic.
@@ -83,6 +84,7 @@ func newReading(j *pb.Job, metrics []*pb.MetricUpdate, at time.Time) Reading {
 			r.Sources[i].Watermark = r.Pipeline
 		}
 	}
+	joinBacklogs(r.Sources, j.GetPipelineDescription(), metrics)
 	return r
 }
 

@@ -24,7 +24,7 @@ import (
 
 type options struct {
 	specs    *specflags.Flags
-	timeout  time.Duration
+	limits   *Limits
 	poll     time.Duration
 	parallel int
 }
@@ -44,15 +44,23 @@ One job is drained after the other, so that the rest goes on, unless --parallel
 says otherwise. Stopping this command does not stop a drain, which cannot be taken
 back; run it again to go on watching.
 
-The exit code is 12 if a job has not drained within --timeout, and 1 if it ended
-in another way.`,
+A job that has not drained in time drains on, and the command fails; with
+--on-timeout wait it goes on to wait instead, and with cancel it cancels the job.
+A cancelled job loses its state: its generation is recorded as void, its rows do
+not count, and its successor reads its messages again. That needs --accept-loss,
+also where the spec says cancel.
+
+The exit code is 12 if a job has not drained in time or was cancelled for it, and 1
+if it ended in another way. Jobs that were cancelled and recorded by an earlier run
+are passed over.`,
 		Example: `  kappa drain -f specs/stream.yaml
   kappa drain -f specs/stream.yaml flights-0 --timeout 2h
+  kappa drain -f specs/stream.yaml flights-0 --on-timeout cancel --accept-loss
   kappa drain -f specs/stream.yaml --parallel 3 --output json`,
 		RunE: func(cmd *cobra.Command, jobs []string) error { return run(cmd.Context(), a, &o, jobs) },
 	}
 	o.specs = specflags.Add(cmd)
-	cmd.Flags().DurationVar(&o.timeout, "timeout", drain.DefaultTimeout, "longest wait for one job")
+	o.limits = AddLimits(cmd, "timeout")
 	cmd.Flags().DurationVar(&o.poll, "poll", drain.DefaultPoll, "pause between two looks at a job")
 	cmd.Flags().IntVar(&o.parallel, "parallel", drain.DefaultParallel, "how many jobs drain at a time")
 	return cmd
@@ -60,14 +68,12 @@ in another way.`,
 
 func (o *options) validate() error {
 	switch {
-	case o.timeout <= 0:
-		return exit.Usagef("--timeout %s: must be longer than 0", o.timeout)
 	case o.poll <= 0:
 		return exit.Usagef("--poll %s: must be longer than 0", o.poll)
 	case o.parallel < 1:
 		return exit.Usagef("--parallel %d: must be at least 1", o.parallel)
 	}
-	return nil
+	return o.limits.Validate()
 }
 
 func run(ctx context.Context, a *app.App, o *options, jobs []string) error {
@@ -79,6 +85,10 @@ func run(ctx context.Context, a *app.App, o *options, jobs []string) error {
 		return err
 	}
 	if jobs, err = choose(spec.JobNames(), jobs); err != nil {
+		return err
+	}
+	timeout, onTimeout, err := o.limits.Of(spec.Spec.Update)
+	if err != nil {
 		return err
 	}
 	platform, err := gcp.Open(spec.Spec.Platform)
@@ -100,7 +110,7 @@ func run(ctx context.Context, a *app.App, o *options, jobs []string) error {
 	res, err := drain.Run(ctx, drain.Config{
 		Log: show.display.Logger(a.Log), API: dataflowapi.New(api, spec.Spec.Project, spec.Spec.Region),
 		Recorder: history.New(bq, spec.Spec.Sinks.BigQuery.Dataset, spec.Spec.Aggregations...), Group: spec.Metadata.Name,
-		Jobs: jobs, Parallel: o.parallel, Timeout: o.timeout, Poll: o.poll, Progress: show.update,
+		Jobs: jobs, Parallel: o.parallel, Timeout: timeout, OnTimeout: onTimeout, Poll: o.poll, Progress: show.update,
 	})
 	show.close()
 	if res != nil && (err == nil || len(res.Jobs) > 0) {
@@ -146,6 +156,9 @@ func printResult(a *app.App, res *drain.Result) error {
 		took := "before"
 		if !j.Before {
 			took = "in " + term.Span(time.Duration(j.Seconds*float64(time.Second)))
+		}
+		if j.Void {
+			took = "no: " + j.State + ", void"
 		}
 		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\n", j.Job, j.Generation, took, j.Watermark, j.ID)
 	}

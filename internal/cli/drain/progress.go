@@ -27,31 +27,41 @@ func (p *progress) update(u drain.Progress) {
 		p.tasks[job], p.open[job] = t, true
 	}
 	Gauges(p.display, u)
-	if u.Phase == drain.Drained {
+	switch u.Phase {
+	case drain.Drained:
 		t.Done("drained")
-		delete(p.open, job)
+	case drain.Voided:
+		t.Fail("cancelled, void")
+	default:
+		t.Note(Note(u))
 		return
 	}
-	t.Note(Note(u))
+	delete(p.open, job)
 }
 
 // Gauges shows a gauge per source of a job that drains, and takes them away
-// when it has drained.
+// when it has ended.
 func Gauges(d *term.Display, u drain.Progress) {
 	for _, s := range u.Sources {
 		text := ""
-		if u.Phase != drain.Drained {
+		if u.Phase != drain.Drained && u.Phase != drain.Voided {
 			text = gauge(s)
 		}
 		d.Gauge(s.Name(), text)
 	}
 }
 
-// gauge writes a source's watermark and how fast it moves.
+// gauge writes a source's watermark and how fast it moves, and its backlog.
 func gauge(s drain.SourceProgress) string {
 	text := s.Watermark.String()
 	if s.PerSecond != nil && *s.PerSecond > 0 {
 		text += fmt.Sprintf(" (%.0f s of event time a second)", *s.PerSecond)
+	}
+	if s.Backlog.Known() {
+		text += ", backlog " + s.Backlog.String()
+		if s.ETA > 0 {
+			text += ", gone in about " + term.Span(s.ETA)
+		}
 	}
 	return text
 }
@@ -61,6 +71,9 @@ func Note(u drain.Progress) string {
 	parts := []string{u.Reading.State}
 	if u.Phase == drain.Requesting {
 		parts = append(parts, "requesting the drain")
+	}
+	if u.Phase == drain.Cancelling {
+		parts = append(parts, "cancelling it")
 	}
 	if u.Phase == drain.Recording {
 		parts = append(parts, "recording it")
