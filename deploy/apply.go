@@ -31,6 +31,7 @@ const (
 	Replaying Step = "replaying" // a subscription goes back to where a dead generation began
 	Launching Step = "launching"
 	Starting  Step = "starting" // launched, does not run yet
+	Resizing  Step = "resizing" // a job that runs
 	Running   Step = "running"
 	Done      Step = "done" // of a backfill
 )
@@ -52,6 +53,7 @@ type JobResult struct {
 	DataflowID string         `json:"dataflow_id"`
 	State      string         `json:"state"`             // of the Dataflow job; of a retired one that had ended, as recorded
 	Launched   bool           `json:"launched"`          // by this Apply
+	Resized    *Bounds        `json:"resized,omitempty"` // what this Apply has made of its bounds
 	Retired    bool           `json:"retired,omitempty"` // the spec has it no more
 	Drained    *DrainedResult `json:"drained,omitempty"` // the generation that this Apply drained
 }

@@ -20,6 +20,7 @@ const (
 	Keep    Kind = "keep"    // it runs: nothing is done
 	Launch  Kind = "launch"  // a generation is begun
 	Adopt   Kind = "adopt"   // it runs, but the history lacks its Dataflow id
+	Resize  Kind = "resize"  // it runs, and gets other bounds on its number of workers
 	Replace Kind = "replace" // it is drained, and the next generation is begun
 	Retire  Kind = "retire"  // the spec has it no more: it is drained, or how it ended is recorded
 	Blocked Kind = "blocked" // nothing can be done before someone looks
@@ -49,7 +50,12 @@ type Action struct {
 	Ended      *Ended  `json:"ended,omitempty"`       // recorded before anything is launched
 	Drains     *Drains `json:"drains,omitempty"`      // drained before anything else is done about the job
 	Supersedes string  `json:"supersedes,omitempty"`  // writer JOB@GENERATION whose rows do not count any more
+	Resize     *Bounds `json:"resize,omitempty"`      // what the bounds become
 	Reason     string  `json:"reason"`
+
+	// Changes are the fields in which the spec that is wanted differs from what
+	// the job runs with; none if they are not known.
+	Changes []Change `json:"changes,omitempty"`
 }
 
 // known is a job of the Dataflow API.
@@ -61,6 +67,7 @@ type known struct {
 	spec       string   // as labelled
 	deployment string   // as labelled
 	reads      []string // subscriptions, full names; nil: not known
+	bounds     Bounds   // as changed while it runs; a 0 is as launched
 }
 
 // observed is all that is known of a job.
@@ -72,6 +79,10 @@ type observed struct {
 	latest  *tables.Generation // newest row of the highest generation; nil: none
 	active  *known             // the job of that name that has not ended; nil: none
 	last    *known             // the ended job that the latest generation was; nil: not found
+
+	bounds    Bounds    // that are wanted
+	resizable bool      // the service can change them while a job runs
+	launched  *launched // what the active job was launched with; nil: with what is wanted
 }
 
 // decide says what becomes of a job; false if there is nothing to say, of a
@@ -110,13 +121,25 @@ func decideActive(o observed) Action {
 	case a.state == pb.JobState_JOB_STATE_DRAINING:
 		act.drain(Replace, a)
 		act.Generation, act.Reason = a.generation+1, "is "+state+" already"
-	case a.spec != o.spec:
+	case !o.fits():
 		act.drain(Replace, a)
 		act.Generation, act.Reason = a.generation+1, fmt.Sprintf("is %s with spec %s instead of %s", state, a.spec, o.spec)
+		if l := o.launched; l != nil {
+			act.Changes = l.changes
+			if l.unread != "" {
+				act.Reason += "; what differs is not known: " + l.unread
+			}
+		}
+	case o.resizable && o.has() != o.bounds:
+		act.Kind, act.Resize, act.Changes = Resize, &o.bounds, o.has().changes(o.bounds)
+		act.Reason = fmt.Sprintf("is %s with %s instead of %s", state, o.has(), o.bounds)
 	case !o.latest.DataflowJobID.Valid:
 		act.Kind, act.Reason = Adopt, "is "+state+"; a launch whose answer was lost"
 	default:
 		act.Kind, act.Reason = Keep, "is "+state
+	}
+	if a.spec != o.spec && (act.Kind == Keep || act.Kind == Adopt) {
+		act.Reason += fmt.Sprintf("; was launched with spec %s, which asks for nothing else of a job that runs", a.spec)
 	}
 	return act
 }

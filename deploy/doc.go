@@ -13,7 +13,10 @@
 // as open, launches it, waits until it runs.
 //
 // A job that runs with another spec is drained and replaced, as is one that
-// drains already; one that the spec has no more is drained and retired. Where a
+// drains already; one that the spec has no more is drained and retired. Which
+// fields differ (changes.go) is read from the spec that was staged for it. Where
+// only the bounds on its workers do, they are changed while it runs
+// (resize_decide.go, pure), and the service is who knows of it. Where a
 // running job reads what another one will read, all are drained before any is
 // launched; else one after the other, and what was away before comes back first.
 //

@@ -37,6 +37,25 @@ type faultyJobs struct {
 	*dataflowapi.Client
 	launches int
 	launch   func(call func() (*pb.Job, error)) (*pb.Job, error) // nil: call
+	named    func() error                                        // asked before every Named once something was launched; nil: none
+	resize   func(call func() error) error                       // nil: call
+}
+
+func (f *faultyJobs) Named(ctx context.Context, name string) ([]*pb.Job, error) {
+	if f.named != nil && f.launches > 0 {
+		if err := f.named(); err != nil {
+			return nil, err
+		}
+	}
+	return f.Client.Named(ctx, name)
+}
+
+func (f *faultyJobs) Resize(ctx context.Context, id string, least, most int) error {
+	call := func() error { return f.Client.Resize(ctx, id, least, most) }
+	if f.resize != nil {
+		return f.resize(call)
+	}
+	return call()
 }
 
 func (f *faultyJobs) Launch(ctx context.Context, p *pb.LaunchFlexTemplateParameter) (*pb.Job, error) {

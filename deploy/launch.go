@@ -79,7 +79,6 @@ func nullString(s string) bigquery.NullString {
 
 // request is the launch as the service takes it.
 func (d *Deployer) request(l launching) *pb.LaunchFlexTemplateParameter {
-	t := d.cfg.Job.Spec.Tuning
 	labels := maps.Clone(d.cfg.Job.Metadata.Labels)
 	if labels == nil {
 		labels = map[string]string{}
@@ -93,13 +92,10 @@ func (d *Deployer) request(l launching) *pb.LaunchFlexTemplateParameter {
 	}
 	maps.Copy(parameters, l.parameters)
 	return &pb.LaunchFlexTemplateParameter{
-		JobName:    l.job,
-		Template:   &pb.LaunchFlexTemplateParameter_ContainerSpecGcsPath{ContainerSpecGcsPath: l.template},
-		Parameters: parameters,
-		Environment: &pb.FlexTemplateRuntimeEnvironment{
-			NumWorkers: int32(t.Workers), MaxWorkers: int32(t.MaxWorkers), MachineType: t.MachineType,
-			EnableStreamingEngine: l.kind == tables.WriterStream, AdditionalUserLabels: labels,
-		},
+		JobName:     l.job,
+		Template:    &pb.LaunchFlexTemplateParameter_ContainerSpecGcsPath{ContainerSpecGcsPath: l.template},
+		Parameters:  parameters,
+		Environment: environment(d.cfg.Job.Spec.Tuning, l.kind, labels),
 	}
 }
 

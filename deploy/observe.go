@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -20,7 +21,10 @@ const clockSkew = time.Hour
 
 // observe gathers what the history and the API say of a job.
 func (d *Deployer) observe(ctx context.Context, log history.Log, name string, retired bool) (observed, error) {
-	o := observed{group: d.cfg.Job.Metadata.Name, job: name, spec: d.hash, retired: retired}
+	o := observed{
+		group: d.cfg.Job.Metadata.Name, job: name, spec: d.hash, retired: retired,
+		bounds: boundsOf(d.cfg.Job), resizable: resizable(d.cfg.Job),
+	}
 	if g, ok := log.Latest(name); ok {
 		o.latest = &g
 	}
@@ -39,6 +43,66 @@ func (d *Deployer) observe(ctx context.Context, log history.Log, name string, re
 	}
 	o.last, err = d.lastOf(ctx, jobs, *o.latest)
 	return o, err
+}
+
+// compare adds what the job was launched with, if it is not what is wanted. A
+// spec that cannot be read any more is no reason not to plan. Specs are kept by
+// their hash: the jobs of a group share them.
+func (d *Deployer) compare(ctx context.Context, o *observed, specs map[string]launched) error {
+	if o.active == nil || o.retired || o.active.spec == "" || o.active.spec == o.spec || o.active.group != o.group {
+		return nil
+	}
+	l, ok := specs[o.active.spec]
+	if !ok {
+		l = d.launchedWith(ctx, o.active.spec)
+		if ctx.Err() != nil {
+			return fmt.Errorf("plan %s: %w", o.group, ctx.Err())
+		}
+		specs[o.active.spec] = l
+	}
+	o.launched = &l
+	return nil
+}
+
+// launchedWith reads a spec that jobs were launched with.
+func (d *Deployer) launchedWith(ctx context.Context, hash string) launched {
+	bucket, object := d.stagedAs(hash)
+	file := "gs://" + bucket + "/" + object
+	doc, err := d.readSpec(ctx, bucket, object)
+	if err != nil {
+		return launched{unread: fmt.Sprintf("%s cannot be read: %v", file, err)}
+	}
+	from, err := resolved(file, doc)
+	if err != nil {
+		return launched{unread: fmt.Sprintf("%s cannot be read by this version of kappa", file)}
+	}
+	l := launched{bounds: boundsOf(from)}
+	if l.changes, err = changes(from, d.cfg.Job); err != nil {
+		return launched{unread: fmt.Sprintf("%s cannot be compared: %v", file, err)}
+	}
+	return l
+}
+
+const (
+	// readSpecWithin bounds the reading of a spec.
+	readSpecWithin = time.Minute
+	// maxSpecBytes is far more than a spec has.
+	maxSpecBytes = 16 << 20
+)
+
+func (d *Deployer) readSpec(ctx context.Context, bucket, object string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, readSpecWithin)
+	defer cancel()
+	r, err := d.cfg.Clients.Storage.Bucket(bucket).Object(object).NewReader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	doc, err := io.ReadAll(io.LimitReader(r, maxSpecBytes))
+	if err != nil {
+		return nil, err
+	}
+	return doc, r.Close()
 }
 
 // activeOf is the job, of those of a name, that has not ended; nil: none.
@@ -92,6 +156,7 @@ func asKnown(j *pb.Job) *known {
 		id: j.GetId(), state: j.GetCurrentState(), generation: dataflowapi.Generation(j),
 		group: j.GetLabels()[dataflowapi.LabelGroup], spec: j.GetLabels()[dataflowapi.LabelSpec],
 		deployment: j.GetLabels()[dataflowapi.LabelDeployment], reads: reads(j),
+		bounds: reported(j),
 	}
 }
 

@@ -32,6 +32,8 @@ type Jobs interface {
 	Errors(ctx context.Context, id string, n int) ([]string, error)
 	// Launch launches a flex template, once.
 	Launch(ctx context.Context, p *pb.LaunchFlexTemplateParameter) (*pb.Job, error)
+	// Resize changes the least and the most workers of a job that runs.
+	Resize(ctx context.Context, id string, least, most int) error
 	// Active returns all jobs of the project and region that have not ended, as
 	// summaries: with their sources.
 	Active(ctx context.Context) ([]*pb.Job, error)
@@ -41,7 +43,8 @@ type Jobs interface {
 type Drainer interface {
 	// Drain drains the job of that name, or watches its drain if it drains
 	// already, and returns when the service has said that it is over and that
-	// is on record in the history. Progress is told what to show, in a line.
+	// is on record in the history: as drained, or, where it was cancelled because
+	// it did not drain in time, as void. Progress is told what to show, in a line.
 	Drain(ctx context.Context, job string, progress func(text string)) error
 }
 
@@ -179,11 +182,13 @@ func (p *Plan) same(o *Plan) bool {
 }
 
 // decisions are the actions without the words, in which a state may show that
-// moves by itself, and without the end of a drain, which comes by itself too.
+// moves by itself, without the changes that explain them, which one look may
+// have found and another not, and without the end of a drain, which comes by
+// itself too.
 func (p *Plan) decisions() []Action {
 	var out []Action
 	for _, a := range p.Jobs {
-		a.Reason = ""
+		a.Reason, a.Changes = "", nil
 		if e := a.Ended; e != nil {
 			a.Ended = &Ended{Generation: e.Generation, State: e.State, DataflowID: e.DataflowID}
 		}
@@ -217,14 +222,11 @@ func New(cfg Config) (*Deployer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolve StreamJob %s: %w", cfg.Job.Metadata.Name, err)
 	}
-	// What is written for people alone does not make another spec.
-	plain := *cfg.Job
-	plain.Metadata.Description = ""
-	identity, err := jobspecs.Marshal(&plain)
+	plain, err := jobspecs.Marshal(identity(cfg.Job))
 	if err != nil {
 		return nil, fmt.Errorf("resolve StreamJob %s: %w", cfg.Job.Metadata.Name, err)
 	}
-	return &Deployer{cfg: cfg, doc: doc, hash: digest(identity)}, nil
+	return &Deployer{cfg: cfg, doc: doc, hash: digest(plain)}, nil
 }
 
 // digest is short enough for a label.
@@ -240,9 +242,12 @@ func (d *Deployer) deployment(job string, generation int64) string {
 
 // specFile is where the resolved spec is staged: a file for each spec, which
 // never changes.
-func (d *Deployer) specFile() (bucket, object string) {
+func (d *Deployer) specFile() (bucket, object string) { return d.stagedAs(d.hash) }
+
+// stagedAs is where the spec with a hash is staged.
+func (d *Deployer) stagedAs(hash string) (bucket, object string) {
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(d.cfg.Job.Spec.Staging, "gs://"), "/")
-	return bucket, strings.Trim(prefix, "/") + "/" + d.cfg.Job.Metadata.Name + "/" + d.hash + ".yaml"
+	return bucket, strings.Trim(prefix, "/") + "/" + d.cfg.Job.Metadata.Name + "/" + hash + ".yaml"
 }
 
 // Plan looks at everything and says what Apply would do. A plan with errors is
@@ -284,10 +289,14 @@ func (d *Deployer) planJobs(ctx context.Context, f *findings) error {
 	}
 	wanted := d.cfg.Job.JobNames()
 	running := map[string]known{}
+	specs := map[string]launched{} // by hash
 	all := names(d.cfg.Job, log)
 	for i, name := range all {
 		o, err := d.observe(ctx, log, name, i >= len(wanted))
 		if err != nil {
+			return err
+		}
+		if err := d.compare(ctx, &o, specs); err != nil {
 			return err
 		}
 		a, ok := decide(o)

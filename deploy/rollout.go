@@ -8,6 +8,7 @@ type taking int
 const (
 	takeEnd    taking = iota // record how a generation ended
 	takeSettle               // adopt a job, or wait until one that is kept runs
+	takeResize               // change the bounds of a job that runs
 	takeDrain
 	takeLaunch
 )
@@ -24,6 +25,8 @@ type step struct {
 //   - How generations ended comes first: what is launched reads from the
 //     history whose ids have been handed over, and a job that died must be void
 //     before somebody reads its messages again (invariants P3, P5).
+//   - What runs and goes on is seen to, and gets its workers, before anything is
+//     taken away.
 //   - Then the jobs that are away come back, so that not one more is away when
 //     the first of those that run is drained (invariant D4).
 //   - Those that run are replaced one after the other; or, if subscriptions
@@ -45,6 +48,7 @@ func rollout(jobs []Action, reshard bool) []step {
 		}
 	}
 	add(takeSettle, Keep, Adopt)
+	add(takeResize, Resize)
 	for i, a := range jobs {
 		if a.Kind == Retire && a.Drains != nil {
 			reshard = true // its subscriptions go to others

@@ -16,6 +16,7 @@ func TestRollout(t *testing.T) {
 	launch, relaunch := Action{Kind: Launch}, Action{Kind: Launch, Ended: ended}
 	replace, retire := Action{Kind: Replace, Drains: drains}, Action{Kind: Retire, Drains: drains}
 	gone := Action{Kind: Retire, Ended: ended}
+	resize := Action{Kind: Resize, Resize: &Bounds{Min: 1, Max: 2}}
 	for _, c := range []struct {
 		name    string
 		jobs    []Action
@@ -29,6 +30,8 @@ func TestRollout(t *testing.T) {
 			want: []step{{takeDrain, 0}, {takeLaunch, 0}, {takeDrain, 1}, {takeLaunch, 1}}},
 		{name: "what is away comes back first (D4)", jobs: []Action{replace, relaunch, keep},
 			want: []step{{takeEnd, 1}, {takeSettle, 2}, {takeLaunch, 1}, {takeDrain, 0}, {takeLaunch, 0}}},
+		{name: "what runs gets its workers before anything is taken away", jobs: []Action{replace, resize, launch, keep},
+			want: []step{{takeSettle, 3}, {takeResize, 1}, {takeLaunch, 2}, {takeDrain, 0}, {takeLaunch, 0}}},
 		{name: "ends before everything (P5)", jobs: []Action{launch, relaunch, gone},
 			want: []step{{takeEnd, 1}, {takeEnd, 2}, {takeLaunch, 0}, {takeLaunch, 1}}},
 		{name: "resharding", reshard: true, jobs: []Action{replace, launch, replace, keep, retire, gone},
@@ -51,7 +54,7 @@ func TestRolloutRules(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		var jobs []Action
 		for range rapid.IntRange(0, 6).Draw(rt, "jobs") {
-			a := Action{Kind: rapid.SampledFrom([]Kind{Keep, Adopt, Launch, Replace, Retire}).Draw(rt, "kind")}
+			a := Action{Kind: rapid.SampledFrom([]Kind{Keep, Adopt, Resize, Launch, Replace, Retire}).Draw(rt, "kind")}
 			if a.Kind == Replace || a.Kind == Retire && rapid.Bool().Draw(rt, "runs") {
 				a.Drains = &Drains{}
 			} else if a.Kind == Retire || a.Kind == Launch && rapid.Bool().Draw(rt, "open") {
@@ -66,7 +69,8 @@ func TestRolloutRules(t *testing.T) {
 		for i, a := range jobs {
 			drained, launched, ended, settled := at(takeDrain, i), at(takeLaunch, i), at(takeEnd, i), at(takeSettle, i)
 			if (a.Drains != nil) != (drained >= 0) || (a.Kind == Launch || a.Kind == Replace) != (launched >= 0) ||
-				(a.Ended != nil) != (ended >= 0) || (a.Kind == Keep || a.Kind == Adopt) != (settled >= 0) {
+				(a.Ended != nil) != (ended >= 0) || (a.Kind == Keep || a.Kind == Adopt) != (settled >= 0) ||
+				(a.Kind == Resize) != (at(takeResize, i) >= 0) {
 				rt.Fatalf("job %d, %+v: %v", i, a, steps)
 			}
 			if a.Kind == Replace && launched < drained {

@@ -29,6 +29,8 @@ func (t *take) step(ctx context.Context, s step) error {
 		return t.end(ctx, s.i, a)
 	case takeSettle:
 		return t.settle(ctx, s.i, a)
+	case takeResize:
+		return t.resize(ctx, s.i, a)
 	case takeDrain:
 		return t.drain(ctx, s.i, a)
 	default:
@@ -75,6 +77,62 @@ func (t *take) settle(ctx context.Context, i int, a Action) error {
 	return nil
 }
 
+// resize changes the bounds of a job that runs, and waits until the service
+// says that they are in force. Asking for the same again changes nothing, so
+// that a killed Apply begins it anew.
+func (t *take) resize(ctx context.Context, i int, a Action) error {
+	say := t.teller(a.Job, a.Generation)
+	row := t.launching(t.plan, a.Job, a.Generation).row()
+	row.DataflowJobID = nullString(a.DataflowID) // which a launch whose answer was lost has not recorded
+	if err := t.record(ctx, row); err != nil {
+		return fmt.Errorf("%s runs as %s: %w", a.Job, a.DataflowID, err)
+	}
+	starting := func(s Step, id, text string) {
+		if s != Running { // that is said once it has its workers
+			say(s, id, text)
+		}
+	}
+	state, err := t.waitRunning(ctx, row, a.DataflowID, starting)
+	if err != nil {
+		return err
+	}
+	say(Resizing, a.DataflowID, a.Resize.String())
+	if err := t.cfg.Jobs.Resize(ctx, a.DataflowID, a.Resize.Min, a.Resize.Max); err != nil {
+		return err
+	}
+	if state, err = t.waitResized(ctx, row, a, state); err != nil {
+		return err
+	}
+	t.results[i] = &JobResult{Job: a.Job, Generation: a.Generation, DataflowID: a.DataflowID, State: dataflowapi.StateName(state), Resized: a.Resize}
+	say(Running, a.DataflowID, a.Resize.String())
+	return nil
+}
+
+// waitResized waits until the service reports the bounds that it was asked
+// for: its reply to the request says little (invariant D3).
+func (t *take) waitResized(ctx context.Context, row tables.Generation, a Action, state pb.JobState) (pb.JobState, error) {
+	deadline := time.Now().Add(t.cfg.StartTimeout)
+	for {
+		j, err := t.cfg.Jobs.Get(ctx, a.DataflowID)
+		if err != nil {
+			return state, err
+		}
+		state = j.GetCurrentState()
+		switch {
+		case reported(j) == *a.Resize:
+			return state, nil
+		case dataflowapi.Terminal(state):
+			return state, t.failed(ctx, row, a.DataflowID, state, pb.JobState_JOB_STATE_RUNNING)
+		case time.Now().After(deadline):
+			return state, exit.With(exit.Failed, fmt.Errorf("%s (%s) was asked for %s, and the service does not report them after %s", a.Job, a.DataflowID, a.Resize, t.cfg.StartTimeout)).
+				WithHint("look at the job, then apply again")
+		}
+		if err := t.pause(ctx); err != nil {
+			return state, fmt.Errorf("%s (%s) was asked for %s: %w", a.Job, a.DataflowID, a.Resize, err)
+		}
+	}
+}
+
 // drain drains the generation that runs.
 func (t *take) drain(ctx context.Context, i int, a Action) error {
 	g := a.Drains
@@ -88,6 +146,9 @@ func (t *take) drain(ctx context.Context, i int, a Action) error {
 	// or its end is not on record, no successor may begin.
 	j, err := t.cfg.Jobs.Get(ctx, g.DataflowID)
 	if err != nil {
+		return err
+	}
+	if done, err := t.cancelled(ctx, i, a, j.GetCurrentState()); done || err != nil {
 		return err
 	}
 	if s := j.GetCurrentState(); s != pb.JobState_JOB_STATE_DRAINED {

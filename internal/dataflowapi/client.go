@@ -21,6 +21,8 @@ import (
 	"google.golang.org/api/iterator"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/gcp"
@@ -119,6 +121,36 @@ func (c *Client) Request(ctx context.Context, id string, s pb.JobState) error {
 		ProjectId: c.project, Location: c.region, JobId: id, Job: &pb.Job{RequestedState: s},
 	}, retry())
 	return c.wrap(ctx, "request "+s.String()+" of job "+id, err)
+}
+
+// labelForceCancel asks for a forced cancel, beside the state.
+const labelForceCancel = "force_cancel_job"
+
+// ForceCancel asks for a forced cancel of a job, which the service takes only
+// 30 minutes after a plain one.
+func (c *Client) ForceCancel(ctx context.Context, id string) error {
+	_, err := c.api.Jobs.UpdateJob(ctx, &pb.UpdateJobRequest{
+		ProjectId: c.project, Location: c.region, JobId: id,
+		Job: &pb.Job{RequestedState: pb.JobState_JOB_STATE_CANCELLED, Labels: map[string]string{labelForceCancel: "true"}},
+	}, retry())
+	return c.wrap(ctx, "force the cancel of job "+id, err)
+}
+
+// Resize changes the least and the most workers of a job that runs, without
+// restarting it; only jobs with Streaming Engine can. The request names the two
+// fields in its update mask and asks for no state: the service refuses both at
+// once (UpdateJobRequest.update_mask). Its reply says little: read the job again.
+func (c *Client) Resize(ctx context.Context, id string, least, most int) error {
+	_, err := c.api.Jobs.UpdateJob(ctx, &pb.UpdateJobRequest{
+		ProjectId: c.project, Location: c.region, JobId: id,
+		Job: &pb.Job{RuntimeUpdatableParams: &pb.RuntimeUpdatableParams{
+			MinNumWorkers: proto.Int32(int32(least)), MaxNumWorkers: proto.Int32(int32(most)),
+		}},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{
+			"runtime_updatable_params.min_num_workers", "runtime_updatable_params.max_num_workers",
+		}},
+	}, retry())
+	return c.wrap(ctx, "change the workers of job "+id, err)
 }
 
 // Metrics returns the newest metrics of a job.

@@ -42,7 +42,14 @@ func launchRequest(name string) *pb.LaunchFlexTemplateRequest {
 
 func (h harness) launch(name string) *pb.Job {
 	h.Helper()
-	resp, err := h.api.Templates.LaunchFlexTemplate(h.Context(), launchRequest(name))
+	return h.launchWith(name, launchRequest(name).GetLaunchParameter().GetEnvironment())
+}
+
+func (h harness) launchWith(name string, env *pb.FlexTemplateRuntimeEnvironment) *pb.Job {
+	h.Helper()
+	req := launchRequest(name)
+	req.LaunchParameter.Environment = env
+	resp, err := h.api.Templates.LaunchFlexTemplate(h.Context(), req)
 	if err != nil {
 		h.Fatal(err)
 	}

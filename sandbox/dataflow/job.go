@@ -42,10 +42,11 @@ type job struct {
 	state     pb.JobState
 	stateTime time.Time
 	requested pb.JobState
-	proc      *child.Process // nil until started
-	report    worker.Report  // the newest
-	reported  time.Time      // when it came; zero: never
-	rest      time.Time      // watermark of what follows the sources: held once all of them are at the maximum
+	resized   *pb.RuntimeUpdatableParams // what was changed since the launch; nil: nothing
+	proc      *child.Process             // nil until started
+	report    worker.Report              // the newest
+	reported  time.Time                  // when it came; zero: never
+	rest      time.Time                  // watermark of what follows the sources: held once all of them are at the maximum
 	messages  messageLog
 	file      *os.File // nil: no file
 }

@@ -5,11 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
@@ -96,7 +96,7 @@ func matches(f pb.ListJobsRequest_Filter, s pb.JobState) bool {
 	return true
 }
 
-// UpdateJob requests a state of a job.
+// UpdateJob requests a state of a job, or changes the bounds on its workers.
 func (s jobsService) UpdateJob(_ context.Context, req *pb.UpdateJobRequest) (*pb.Job, error) {
 	j, err := s.find(req.GetProjectId(), req.GetLocation(), req.GetJobId())
 	if err != nil {
@@ -108,12 +108,10 @@ func (s jobsService) UpdateJob(_ context.Context, req *pb.UpdateJobRequest) (*pb
 	case requested != pb.JobState_JOB_STATE_UNKNOWN && len(paths) > 0:
 		return nil, status.Error(codes.InvalidArgument, "Cannot update both the requested state and the fields of an update mask.")
 	case len(paths) > 0:
-		for _, p := range paths {
-			if !strings.HasPrefix(p, "runtime_updatable_params") && !strings.HasPrefix(p, "runtimeUpdatableParams") {
-				return nil, status.Errorf(codes.InvalidArgument, "The field %s of a job cannot be updated.", p)
-			}
+		if err := j.resize(paths, req.GetJob().GetRuntimeUpdatableParams()); err != nil {
+			return nil, err
 		}
-		return nil, status.Errorf(codes.Unimplemented, "the sandbox's Dataflow service does not emulate updates of %s: a job is one process and does not scale", strings.Join(paths, ", "))
+		return &pb.Job{Id: j.id, ProjectId: j.project, Location: j.location}, nil
 	case requested == pb.JobState_JOB_STATE_UNKNOWN:
 		return nil, status.Error(codes.InvalidArgument, "The request has neither a requested state nor an update mask.")
 	}
@@ -143,6 +141,9 @@ func (j *job) view(v pb.JobView) *pb.Job {
 	}
 	if v == pb.JobView_JOB_VIEW_ALL {
 		out.Environment = j.env()
+		if j.resized != nil {
+			out.RuntimeUpdatableParams = proto.CloneOf(j.resized)
+		}
 	}
 	return out
 }
@@ -154,11 +155,16 @@ func (j *job) env() *pb.Environment {
 		options[name] = structpb.NewStringValue(value)
 	}
 	return &pb.Environment{
-		ServiceAccountEmail: j.environment.GetServiceAccountEmail(),
-		WorkerRegion:        j.environment.GetWorkerRegion(),
-		Experiments:         j.environment.GetAdditionalExperiments(),
+		ServiceAccountEmail: j.environment.GetServiceAccountEmail(), ServiceKmsKeyName: j.environment.GetKmsKeyName(),
+		WorkerRegion: j.environment.GetWorkerRegion(),
+		Experiments:  j.environment.GetAdditionalExperiments(),
 		WorkerPools: []*pb.WorkerPool{{
 			NumWorkers: 1, MachineType: j.environment.GetMachineType(), // one process, whatever was asked for
+			DiskSizeGb: j.environment.GetDiskSizeGb(), Network: j.environment.GetNetwork(), Subnetwork: j.environment.GetSubnetwork(),
+			IpConfiguration: j.environment.GetIpConfiguration(),
+			AutoscalingSettings: &pb.AutoscalingSettings{
+				Algorithm: j.environment.GetAutoscalingAlgorithm(), MaxNumWorkers: j.environment.GetMaxWorkers(),
+			},
 		}},
 		SdkPipelineOptions: &structpb.Struct{Fields: map[string]*structpb.Value{
 			"options": structpb.NewStructValue(&structpb.Struct{Fields: options}),

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest"
@@ -89,6 +90,8 @@ func TestUpdateRefusals(t *testing.T) {
 	id := h.launch("flights-0").GetId()
 	h.waitFor(id, pb.JobState_JOB_STATE_RUNNING)
 	slow := h.launch("slow").GetId()
+	engine := h.launchWith("engine", &pb.FlexTemplateRuntimeEnvironment{EnableStreamingEngine: true, MaxWorkers: 2}).GetId()
+	h.waitFor(engine, pb.JobState_JOB_STATE_RUNNING)
 	for _, c := range []struct {
 		name string
 		req  *pb.UpdateJobRequest
@@ -96,7 +99,13 @@ func TestUpdateRefusals(t *testing.T) {
 		text string
 	}{
 		{"state and mask", &pb.UpdateJobRequest{JobId: id, Job: &pb.Job{RequestedState: pb.JobState_JOB_STATE_DRAINED}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"runtime_updatable_params.max_num_workers"}}}, codes.InvalidArgument, "both"},
-		{"scaling", &pb.UpdateJobRequest{JobId: id, Job: &pb.Job{}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"runtime_updatable_params.max_num_workers"}}}, codes.Unimplemented, "runtime_updatable_params.max_num_workers"},
+		{"workers without Streaming Engine", resizing(id, &pb.RuntimeUpdatableParams{MaxNumWorkers: proto.Int32(3)}, "max_num_workers"), codes.InvalidArgument, "Streaming Engine"},
+		{"workers before it runs", resizing(slow, &pb.RuntimeUpdatableParams{MaxNumWorkers: proto.Int32(3)}, "max_num_workers"), codes.FailedPrecondition, "only a running job"},
+		{"no workers", resizing(engine, &pb.RuntimeUpdatableParams{MaxNumWorkers: proto.Int32(0)}, "max_num_workers"), codes.InvalidArgument, "from 1 to 1000"},
+		{"workers that the mask names alone", resizing(engine, &pb.RuntimeUpdatableParams{MaxNumWorkers: proto.Int32(3)}, "max_num_workers", "min_num_workers"), codes.InvalidArgument, "min_num_workers must be"},
+		{"no parameters", resizing(engine, nil, "min_num_workers"), codes.InvalidArgument, "min_num_workers must be"},
+		{"less than least", resizing(engine, &pb.RuntimeUpdatableParams{MinNumWorkers: proto.Int32(3)}, "min_num_workers"), codes.InvalidArgument, "greater than the most, 2"},
+		{"a hint", resizing(engine, &pb.RuntimeUpdatableParams{WorkerUtilizationHint: proto.Float64(0.5)}, "worker_utilization_hint"), codes.Unimplemented, "worker_utilization_hint"},
 		{"other field", &pb.UpdateJobRequest{JobId: id, Job: &pb.Job{}, UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"name"}}}, codes.InvalidArgument, "name"},
 		{"nothing", &pb.UpdateJobRequest{JobId: id}, codes.InvalidArgument, "neither"},
 		{"drain before it runs", &pb.UpdateJobRequest{JobId: slow, Job: &pb.Job{RequestedState: pb.JobState_JOB_STATE_DRAINED}}, codes.FailedPrecondition, "not yet ready"},
@@ -109,6 +118,46 @@ func TestUpdateRefusals(t *testing.T) {
 				t.Errorf("got %v, want %v with %q", err, c.code, c.text)
 			}
 		})
+	}
+}
+
+// resizing is a request that changes the workers of a job, as far as fields
+// names them.
+func resizing(id string, p *pb.RuntimeUpdatableParams, fields ...string) *pb.UpdateJobRequest {
+	mask := &fieldmaskpb.FieldMask{}
+	for _, f := range fields {
+		mask.Paths = append(mask.Paths, "runtime_updatable_params."+f)
+	}
+	return &pb.UpdateJobRequest{ProjectId: dataflowtest.Project, Location: dataflowtest.Region, JobId: id, Job: &pb.Job{RuntimeUpdatableParams: p}, UpdateMask: mask}
+}
+
+// The bounds that a job is given while it runs are reported, each as it was
+// last given; of a job that was given none, nothing is.
+func TestResize(t *testing.T) {
+	h := start(t, dataflowtest.Config{})
+	id := h.launchWith("flights-0", &pb.FlexTemplateRuntimeEnvironment{EnableStreamingEngine: true, MaxWorkers: 2, NumWorkers: 1}).GetId()
+	h.waitFor(id, pb.JobState_JOB_STATE_RUNNING)
+	if j := h.get(id, pb.JobView_JOB_VIEW_ALL); j.RuntimeUpdatableParams != nil || j.GetEnvironment().GetWorkerPools()[0].GetAutoscalingSettings().GetMaxNumWorkers() != 2 {
+		t.Errorf("as launched: %v, %v", j.RuntimeUpdatableParams, j.GetEnvironment())
+	}
+	for _, c := range []struct {
+		req  *pb.UpdateJobRequest
+		want *pb.RuntimeUpdatableParams
+	}{
+		{resizing(id, &pb.RuntimeUpdatableParams{MinNumWorkers: proto.Int32(2), MaxNumWorkers: proto.Int32(9)}, "max_num_workers"), &pb.RuntimeUpdatableParams{MaxNumWorkers: proto.Int32(9)}},
+		{resizing(id, &pb.RuntimeUpdatableParams{MinNumWorkers: proto.Int32(3)}, "min_num_workers"), &pb.RuntimeUpdatableParams{MinNumWorkers: proto.Int32(3), MaxNumWorkers: proto.Int32(9)}},
+		{resizing(id, &pb.RuntimeUpdatableParams{MinNumWorkers: proto.Int32(1), MaxNumWorkers: proto.Int32(1)}, "min_num_workers", "max_num_workers"), &pb.RuntimeUpdatableParams{MinNumWorkers: proto.Int32(1), MaxNumWorkers: proto.Int32(1)}},
+	} {
+		reply, err := h.api.Jobs.UpdateJob(t.Context(), c.req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := h.get(id, pb.JobView_JOB_VIEW_ALL).RuntimeUpdatableParams; !proto.Equal(got, c.want) || reply.RuntimeUpdatableParams != nil {
+			t.Errorf("%v: reported %v, want %v; the reply is %v", c.req, got, c.want, reply)
+		}
+	}
+	if j := h.get(id, pb.JobView_JOB_VIEW_SUMMARY); j.GetCurrentState() != pb.JobState_JOB_STATE_RUNNING {
+		t.Errorf("the job is %v", j.GetCurrentState())
 	}
 }
 

@@ -26,6 +26,7 @@ type Config struct {
 	PipelineBinary  string   // kappa-pipeline; empty: every launch is refused
 	ChildEnv        []string // NAME=VALUE, added to this process's environment for the children
 	Dir             string   // folder of the jobs' logs, created if missing; empty: no files
+	Script          Script   // stands between the clients and the service; nil: nothing does
 }
 
 // Validate checks c.
@@ -116,7 +117,7 @@ func (s *Server) Close() error {
 
 // intercept names the method in every refusal of one that is not emulated.
 func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	resp, err := handler(ctx, req)
+	resp, err := s.cfg.Script.call(ctx, req, handler)
 	if status.Code(err) == codes.Unimplemented && strings.HasPrefix(status.Convert(err).Message(), "method ") {
 		return nil, unimplemented(info.FullMethod)
 	}

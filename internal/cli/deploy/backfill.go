@@ -18,7 +18,7 @@ func newBackfill(a *app.App) *cobra.Command {
 	var specs *specflags.Flags
 	var from, to string
 	var b deploy.Backfill
-	t := timing{drain: time.Second} // drains nothing
+	var t timing // drains nothing
 	cmd := &cobra.Command{
 		Use:   "backfill -f SPEC --from TIME --to TIME --archive gs://BUCKET/PATTERN",
 		Short: "Recompute a span of windows from the archive and replace them",

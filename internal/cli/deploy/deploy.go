@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/deploy"
-	"github.com/kappa-migrate/kappa/drain"
 	"github.com/kappa-migrate/kappa/internal/child"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
+	draincli "github.com/kappa-migrate/kappa/internal/cli/drain"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/exit"
@@ -78,8 +78,13 @@ Stopping this command does not stop a drain, which cannot be taken back; run it
 again to go on. The generation of a job that failed or was cancelled is recorded as
 void before its successor is launched: its rows no longer count.
 
+A job that has not drained in time drains on, and apply fails; with --on-timeout
+wait it goes on to wait instead, and with cancel it cancels the job, records its
+generation as void and launches the successor, which reads its messages again. To
+cancel needs --accept-loss, also where the spec says so: the job loses its state.
+
 The exit code is 11 if the plan was not applied or was stale, 12 if a job has not
-drained within --drain-timeout, and 1 if one ended in another way.`,
+drained in time, and 1 if one ended in another way.`,
 		Example: `  kappa deploy apply -f specs/stream.yaml
   kappa deploy apply -f specs/stream.yaml --yes --output json`,
 		Args: cobra.NoArgs,
@@ -95,7 +100,7 @@ drained within --drain-timeout, and 1 if one ended in another way.`,
 	}
 	specs = specflags.Add(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "apply without asking; needed where there is no terminal to ask on")
-	cmd.Flags().DurationVar(&t.drain, "drain-timeout", drain.DefaultTimeout, "longest wait for the drain of one job")
+	t.limits = draincli.AddLimits(cmd, "drain-timeout")
 	cmd.Flags().BoolVar(&t.withoutReplay, "without-replay", false, "launch the successor of a dead generation even if the snapshot that it would read again from is gone")
 	t.add(cmd)
 	cmd.Flags().BoolVar(&exitWithParent, "exit-with-parent", false, "end when the parent process is gone")
@@ -105,8 +110,8 @@ drained within --drain-timeout, and 1 if one ended in another way.`,
 
 // timing is how long is waited.
 type timing struct {
-	drain time.Duration
-	poll  time.Duration
+	limits *draincli.Limits // nil: nothing is drained
+	poll   time.Duration
 
 	withoutReplay bool
 }
@@ -116,13 +121,13 @@ func (t *timing) add(cmd *cobra.Command) {
 }
 
 func (t *timing) validate() error {
-	switch {
-	case t.drain <= 0:
-		return exit.Usagef("--drain-timeout %s: must be longer than 0", t.drain)
-	case t.poll <= 0:
+	if t.poll <= 0 {
 		return exit.Usagef("--poll %s: must be longer than 0", t.poll)
 	}
-	return nil
+	if t.limits == nil {
+		return nil
+	}
+	return t.limits.Validate()
 }
 
 // session is a Deployer and the display that its drains are shown on.
@@ -137,6 +142,12 @@ func with(ctx context.Context, a *app.App, specs *specflags.Flags, t timing, fn 
 	if err != nil {
 		return err
 	}
+	dr := &drains{log: a.Log, group: job.Metadata.Name, poll: t.poll}
+	if t.limits != nil {
+		if dr.timeout, dr.then, err = t.limits.Of(job.Spec.Update); err != nil {
+			return err
+		}
+	}
 	clients, err := deploy.Connect(ctx, job)
 	if err != nil {
 		return err
@@ -144,12 +155,11 @@ func with(ctx context.Context, a *app.App, specs *specflags.Flags, t timing, fn 
 	defer clients.Close()
 	api := dataflowapi.New(clients.Dataflow, job.Spec.Project, job.Spec.Region)
 	store := history.New(clients.BigQuery, job.Spec.Sinks.BigQuery.Dataset, job.Spec.Aggregations...)
-	s := &session{drains: &drains{
-		api: api, log: a.Log, recorder: store, group: job.Metadata.Name, timeout: t.drain, poll: t.poll,
-	}}
+	dr.api, dr.recorder = api, store
+	s := &session{drains: dr}
 	s.Deployer, err = deploy.New(deploy.Config{
 		Log: a.Log, Job: job, Clients: clients, Jobs: api, History: store, Drainer: s.drains, Observer: s.drains, Poll: t.poll,
-		WithoutReplay: t.withoutReplay,
+		WithoutReplay: t.withoutReplay, StartTimeout: job.Spec.Update.StartTimeout.D(),
 	})
 	if err != nil {
 		return err

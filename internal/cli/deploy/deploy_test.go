@@ -147,6 +147,57 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// What differs is shown field by field; and a job that needs other workers
+// alone is not drained.
+func TestChangesAndResize(t *testing.T) {
+	start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
+	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(specFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(name, old, new string) string {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), name)
+		changed := bytes.Replace(text, []byte(old), []byte(new), 1)
+		if err := os.WriteFile(file, changed, 0o644); err != nil || bytes.Equal(changed, text) {
+			t.Fatalf("there is no %q in the spec, or %v", old, err)
+		}
+		return file
+	}
+	both := write("both.yaml", "horizon: 4d", "tuning: {maxWorkers: 7, serviceOptions: [enable_prime]}\n  horizon: 5d")
+	out, _, err := apptest.Run(t, "text", deploycli.New, "plan", "-f", both)
+	want := `3 changes in flights-0, flights-1, flights-2:
+  spec.horizon: "4d" → "5d"
+  spec.tuning.maxWorkers: 1 → 7
+  spec.tuning.serviceOptions: (not given) → ["enable_prime"]
+`
+	if exit.Of(err) != exit.Pending || !strings.Contains(out, want) || !strings.Contains(out, "0 to launch, 3 to replace, 0 to retire, 0 running, 0 blocked.") {
+		t.Errorf("plan: %v\n%s", err, out)
+	}
+
+	wider := write("wider.yaml", "horizon: 4d", "tuning: {maxWorkers: 7}\n  horizon: 4d")
+	out, _, err = apptest.Run(t, "text", deploycli.New, "plan", "-f", wider)
+	if exit.Of(err) != exit.Pending || strings.Count(out, "is RUNNING with 1 to 1 workers instead of 1 to 7 workers") != 3 ||
+		!strings.Contains(out, "1 change in flights-0, flights-1, flights-2:\n  spec.tuning.maxWorkers: 1 → 7\n") || !strings.Contains(out, "0 to launch, 3 to resize, 0 to replace,") {
+		t.Errorf("plan: %v\n%s", err, out)
+	}
+	out, _, err = apptest.Run(t, "json", deploycli.New, "plan", "-f", wider)
+	var p deploy.Plan
+	if jerr := json.Unmarshal([]byte(out), &p); exit.Of(err) != exit.Pending || jerr != nil || p.Jobs[2].Kind != deploy.Resize || p.Jobs[2].Changes[0].To != "7" || p.Jobs[2].Resize.Max != 7 {
+		t.Errorf("plan: %v, %v\n%s", err, jerr, out)
+	}
+	out, errs, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", wider, "--yes", "--poll", "20ms")
+	if err != nil || strings.Count(out, "before, now 1 to 7 workers") != 3 || strings.Contains(errs, "drain ") || !strings.Contains(errs, "flights-1: done, running, generation 1") {
+		t.Errorf("apply: %v\n%s\n%s", err, out, errs)
+	}
+	if out, _, err = apptest.Run(t, "text", deploycli.New, "plan", "-f", wider); err != nil || !strings.Contains(out, "3 running") {
+		t.Errorf("plan of what runs: %v\n%s", err, out)
+	}
+}
+
 // A drain that takes too long stops the rollout, and goes on when it is run again.
 func TestApplyDrainTimeout(t *testing.T) {
 	start(t, map[string]dataflowtest.Behaviour{"": {DrainTakes: time.Second}})
@@ -222,6 +273,59 @@ func TestDrainTimeout(t *testing.T) {
 	}
 }
 
+// A job that never drains is cancelled, with leave: apply goes on behind it,
+// drain records it and stops.
+func TestCancelOnTimeout(t *testing.T) {
+	start(t, map[string]dataflowtest.Behaviour{"flights-0": {Hold: true}})
+	text, err := os.ReadFile(specFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := filepath.Join(t.TempDir(), "changed.yaml")
+	text = bytes.Replace(text, []byte("horizon: 4d"), []byte("horizon: 5d\n  update: {drainTimeout: 200ms, onTimeout: cancel}"), 1)
+	if err := os.WriteFile(changed, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"apply", "-f", changed, "--yes", "--poll", "20ms"}
+	if _, _, err := apptest.Run(t, "text", deploycli.New, args...); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "refused without --accept-loss") {
+		t.Errorf("apply without leave: %v", err)
+	}
+	out, errs, err := apptest.Run(t, "json", deploycli.New, append(args, "--accept-loss")...)
+	var res deploy.Result
+	if jerr := json.Unmarshal([]byte(out), &res); err != nil || jerr != nil || len(res.Jobs) != 3 {
+		t.Fatalf("apply: %v, %v\n%s\n%s", err, jerr, out, errs)
+	}
+	for i, j := range res.Jobs {
+		if !j.Launched || j.Generation != 2 || j.State != "RUNNING" || (j.Drained == nil) != (i == 0) {
+			t.Errorf("apply: %+v", j)
+		}
+	}
+	if !strings.Contains(errs, "drain flights-0: done, not drained in time and cancelled: generation 1 is void") {
+		t.Errorf("apply:\n%s", errs)
+	}
+
+	// Generation 2 does not drain either.
+	drains := []string{"-f", changed, "--poll", "20ms"}
+	if _, _, err := apptest.Run(t, "text", draincli.New, drains...); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "spec.update.onTimeout: cancel") {
+		t.Errorf("drain without leave: %v", err)
+	}
+	if _, _, err := apptest.Run(t, "text", draincli.New, "-f", specFile, "--on-timeout", "cancel"); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "--on-timeout cancel") {
+		t.Errorf("drain without leave: %v", err)
+	}
+	out, errs, err = apptest.Run(t, "text", draincli.New, append(drains, "--accept-loss")...)
+	if exit.Of(err) != exit.DrainTimeout || !strings.Contains(err.Error(), "generation 2 is recorded as void, and its rows do not count") ||
+		!strings.Contains(err.Error(), "not begun: [flights-1 flights-2]") || !strings.Contains(out, "no: CANCELLED, void") || !strings.Contains(errs, "drain flights-0: FAILED, cancelled, void") {
+		t.Errorf("drain: %v\n%s\n%s", err, out, errs)
+	}
+	out, errs, err = apptest.Run(t, "json", draincli.New, append(drains, "--accept-loss", "--timeout", "1m")...)
+	if err != nil || strings.Count(out, `"state": "DRAINED"`) != 2 || strings.Count(out, `"void": true`) != 1 {
+		t.Errorf("drain of the rest: %v\n%s\n%s", err, out, errs)
+	}
+}
+
 func TestPlanWithErrors(t *testing.T) {
 	binary := dataflowtest.SetWorker(t, nil)
 	sandboxtest.Start(t, func(c *sandbox.Config) { c.PipelineBinary = binary })
@@ -249,6 +353,9 @@ func TestUsage(t *testing.T) {
 		{[]string{"backfill", "-f", specFile, "--from", "2001-01-01T00:00:00Z", "--to", "2001-01-02T00:00:00Z"}, deploycli.New, "--archive is missing"},
 		{[]string{"backfill", "-f", specFile, "--poll", "0s"}, deploycli.New, "--poll 0s"},
 		{[]string{"-f", specFile, "--timeout", "0s"}, draincli.New, "--timeout 0s"},
+		{[]string{"-f", specFile, "--on-timeout", "cancle"}, draincli.New, `--on-timeout "cancle": must be one of fail, wait, cancel`},
+		{[]string{"apply", "-f", specFile, "--on-timeout", "pray"}, deploycli.New, `--on-timeout "pray"`},
+		{[]string{"apply", "-f", specFile, "--on-timeout", "cancel"}, deploycli.New, "refused without --accept-loss"},
 		{[]string{"-f", specFile, "--poll", "-1s"}, draincli.New, "--poll -1s"},
 		{[]string{"-f", specFile, "--parallel", "0"}, draincli.New, "--parallel 0"},
 	} {

@@ -3,6 +3,8 @@ package deploy
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,6 +30,7 @@ func planText(w io.Writer, p *deploy.Plan) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
+	changesText(w, p.Jobs)
 	for _, q := range p.Problems {
 		fmt.Fprintf(w, "%s: %s: %s\n", q.Severity, q.What, q.Text)
 		if q.Mend != "" {
@@ -41,9 +44,41 @@ func planText(w io.Writer, p *deploy.Plan) error {
 	for _, j := range p.Jobs {
 		kinds[j.Kind]++
 	}
-	_, err := fmt.Fprintf(w, "%d to create, %d to launch, %d to replace, %d to retire, %d running, %d blocked.\n",
-		len(p.Create), kinds[deploy.Launch], kinds[deploy.Replace], kinds[deploy.Retire], kinds[deploy.Keep]+kinds[deploy.Adopt], kinds[deploy.Blocked])
+	resized := ""
+	if n := kinds[deploy.Resize]; n > 0 {
+		resized = fmt.Sprintf("%d to resize, ", n)
+	}
+	_, err := fmt.Fprintf(w, "%d to create, %d to launch, %s%d to replace, %d to retire, %d running, %d blocked.\n",
+		len(p.Create), kinds[deploy.Launch], resized, kinds[deploy.Replace], kinds[deploy.Retire], kinds[deploy.Keep]+kinds[deploy.Adopt], kinds[deploy.Blocked])
 	return err
+}
+
+// changesText prints the fields that differ, once for all jobs with the same.
+func changesText(w io.Writer, jobs []deploy.Action) {
+	shown := make([]bool, len(jobs))
+	for i, j := range jobs {
+		if len(j.Changes) == 0 || shown[i] {
+			continue
+		}
+		var names []string
+		for k := i; k < len(jobs); k++ {
+			if slices.Equal(jobs[k].Changes, j.Changes) {
+				names, shown[k] = append(names, jobs[k].Job), true
+			}
+		}
+		fmt.Fprintf(w, "%s in %s:\n", count(len(j.Changes), "change", "changes"), strings.Join(names, ", "))
+		for _, c := range j.Changes {
+			fmt.Fprintf(w, "  %s: %s → %s\n", c.Path, given(c.From), given(c.To))
+		}
+	}
+}
+
+// given is a value of a change; what is not there is said to be so.
+func given(value string) string {
+	if value == "" {
+		return "(not given)"
+	}
+	return value
 }
 
 // verb is what is done about a job, in words.
@@ -82,6 +117,8 @@ func printResult(a *app.App, res *deploy.Result) error {
 		switch {
 		case j.Launched:
 			launched = "now"
+		case j.Resized != nil:
+			launched = "before, now " + j.Resized.String()
 		case j.Retired || j.Drained != nil:
 			launched = "-" // there is none to launch, or it came to none
 		}

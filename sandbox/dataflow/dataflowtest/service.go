@@ -45,6 +45,7 @@ type Config struct {
 	Storage    string               // Cloud Storage endpoint; empty: one that has Objects
 	Objects    map[string]string    // object by BUCKET/OBJECT, beside the template
 	Dir        string
+	Script     dataflow.Script // nil: the service does what it does
 }
 
 // SetWorker makes the children that this process starts from now on fake
@@ -75,7 +76,7 @@ func Start(t testing.TB, cfg Config) *dataflow.Server {
 		cfg.Storage = serveObjects(t, cfg.Objects)
 	}
 	s, err := dataflow.New(dataflow.Config{
-		Log: slog.New(slog.DiscardHandler), StorageEndpoint: cfg.Storage, PipelineBinary: binary, Dir: cfg.Dir,
+		Log: slog.New(slog.DiscardHandler), StorageEndpoint: cfg.Storage, PipelineBinary: binary, Dir: cfg.Dir, Script: cfg.Script,
 	})
 	if err != nil {
 		t.Fatal(err)
