@@ -69,7 +69,7 @@ var needed = map[string][]string{
 func TestEveryCommand(t *testing.T) {
 	tree := cli.New(&app.App{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
 	all := leaves(tree, nil)
-	for _, want := range []string{"validate", "schema", "bridge run", "sandbox", "demo", "deploy apply", "drain", "load run", "compare run", "version", "completion bash", "help"} {
+	for _, want := range []string{"validate", "schema", "bridge run", "sandbox", "demo", "deploy apply", "drain", "load run", "compare run", "export terraform", "version", "completion bash", "help"} {
 		if all[want] == nil {
 			t.Errorf("there is no command %q", want)
 		}

@@ -16,6 +16,9 @@ import (
 	"github.com/kappa-migrate/kappa/internal/cli/demo"
 	"github.com/kappa-migrate/kappa/internal/cli/deploy"
 	"github.com/kappa-migrate/kappa/internal/cli/drain"
+	"github.com/kappa-migrate/kappa/internal/cli/explain"
+	"github.com/kappa-migrate/kappa/internal/cli/export"
+	"github.com/kappa-migrate/kappa/internal/cli/initspec"
 	"github.com/kappa-migrate/kappa/internal/cli/load"
 	"github.com/kappa-migrate/kappa/internal/cli/sandbox"
 	"github.com/kappa-migrate/kappa/internal/cli/schema"
@@ -93,7 +96,7 @@ right before anyone switches over.`,
 	}
 	add(groupMigrate, bridge.New(a), deploy.New(a), drain.New(a), load.New(a), compare.New(a), serve.New(a))
 	add(groupLocal, demo.New(a), sandbox.New(a))
-	add(groupSpecs, validate.New(a), schema.New(a))
+	add(groupSpecs, initspec.New(a), validate.New(a), explain.New(a), schema.New(a), export.New(a))
 	add(groupOther, version.New(a))
 	root.AddCommand(exitCodes(), specsTopic(), outputTopic())
 	root.SetUsageTemplate(usageTemplate(root))

@@ -30,7 +30,8 @@ func specsTopic() *cobra.Command {
   metadata: {name: flights}
   spec: …
 
-` + "`kappa schema`" + ` prints all fields with what they mean; ` + "`kappa validate`" + ` checks specs.
+` + "`kappa explain`" + ` says what a kind or a field means, ` + "`kappa schema`" + ` prints the JSON
+Schema for editors, ` + "`kappa validate`" + ` checks specs, and ` + "`kappa init`" + ` writes the first ones.
 
 Variables. A document declares those that it uses; ${NAME} stands for the value
 in any string below metadata and spec:
@@ -47,9 +48,29 @@ document of its kind with that name in its own file. Mappings are merged,
 everything else is replaced. A document with "abstract: true" is there to be
 extended: it may lack fields, and is not loaded itself.
 
+Environments. What differs between environments stands in overlays, which hold
+fields of metadata and spec:
+
+  overlays:
+    staging:
+      spec: {project: kappa-staging}
+
+With --env staging that is merged over the document as the document is over what
+it extends: mappings are merged, everything else is replaced. An overlay of a
+base holds for all that extend it; what they say themselves wins over it. A
+document without an overlay of that name stays as it is; if none has one, it is
+an error. All overlays are checked, also those that are not chosen. A required
+field may be left to the overlays: the document is then of use with --env alone.
+
 Values. A string field takes any value as it is written: no is "no". Durations
 are written 20ms, 90m, 4h or 2d, sizes 1000, 64KiB, 10MB or 1GiB. A key that is
 given twice is an error; anchors, aliases, merge keys and tags are refused.
+
+Warnings are about what is allowed and probably wrong. Each has the name of its
+rule; "kappa validate --list-rules" lists them. A document that breaks one on
+purpose says so beside its kind, with a comment that says why:
+
+  ignore: [start-at-latest]
 
 Errors have a code that does not change:
 

@@ -4,13 +4,12 @@ package explain
 import (
 	"fmt"
 	"io"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/internal/cli/app"
-	"github.com/kappa-migrate/kappa/internal/term"
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
@@ -23,11 +22,14 @@ func New(a *app.App) *cobra.Command {
 		Long: `Say what a kind of spec is for, or what a field of it means: its type, whether it
 is required, its default, and which values it takes. Without an argument the kinds
 are listed. A field of the items of a list, or of a mapping by name, is named as if
-there were one.`,
+there were one; a path that an error names is taken as it is, with the kind before
+it.`,
 		Example: `  kappa explain
   kappa explain StreamJob.spec.sources
   kappa explain Bridge.spec.limits.memory
-  kappa explain StreamJob --recursive`,
+  kappa explain "StreamJob.spec.aggregations[0].measures"
+  kappa explain StreamJob --recursive
+  kappa explain Comparison --recursive --output json`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: complete,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -41,7 +43,7 @@ there were one.`,
 			case a.JSON():
 				return a.PrintJSON(x)
 			}
-			return text(a.Out, x, deep, columns(a.Out))
+			return text(a.Out, x, deep, app.Width(a.Out))
 		},
 	}
 	cmd.Flags().BoolVar(&deep, "recursive", false, "all fields below it, by name alone; with --output json whole")
@@ -63,7 +65,7 @@ func complete(_ *cobra.Command, args []string, typed string) ([]string, cobra.Sh
 	}
 	var found []string
 	for _, f := range x.Fields {
-		found = append(found, f.Path)
+		found = append(found, f.Path+"\t"+kindOf(f))
 	}
 	return found, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
@@ -92,36 +94,59 @@ func kinds(a *app.App, deep bool) error {
 			continue
 		}
 		fmt.Fprintln(a.Out, x.Path)
-		paragraph(a.Out, x.Doc, "  ", columns(a.Out))
+		paragraph(a.Out, x.Doc, "  ", app.Width(a.Out))
 	}
 	return nil
 }
 
 func text(w io.Writer, x *jobspecs.Explanation, deep bool, width int) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", x.Path, kindOf(*x))
-	if rule := values(*x); rule != "" {
-		fmt.Fprintf(&b, "%s\n", rule)
+	fmt.Fprintf(&b, "%s: %s\n\n", x.Path, kindOf(*x))
+	describe(&b, *x, "", width)
+	if len(x.Fields) > 0 {
+		b.WriteString("\nFields:\n")
 	}
-	b.WriteByte('\n')
-	paragraph(&b, x.Doc, "", width)
-	if len(x.Fields) > 0 && deep {
-		b.WriteByte('\n')
-		for _, f := range x.Fields {
-			tree(&b, f, 0)
+	for _, f := range x.Fields {
+		if deep {
+			tree(&b, f, 1)
+			continue
 		}
-	} else {
-		for _, f := range x.Fields {
-			rule := values(f)
-			if rule != "" {
-				rule = "; " + rule
-			}
-			fmt.Fprintf(&b, "\n%s: %s%s\n", name(f), kindOf(f), rule)
-			paragraph(&b, f.Doc, "  ", width)
-		}
+		fmt.Fprintf(&b, "\n  %s: %s\n", name(f), kindOf(f))
+		describe(&b, f, "    ", width)
+	}
+	if within := nested(x.Fields); within != "" && !deep {
+		fmt.Fprintf(&b, "\nWhat is within a field: kappa explain %s\n", within)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// nested is the path of the last field that has fields of its own: of a kind,
+// its spec.
+func nested(fields []jobspecs.Explanation) string {
+	for _, f := range slices.Backward(fields) {
+		if strings.HasSuffix(f.Type, "mapping") || strings.HasSuffix(f.Type, "mappings") {
+			return f.Path
+		}
+	}
+	return ""
+}
+
+// describe writes what a field means, and the rules for its value.
+func describe(w io.Writer, x jobspecs.Explanation, indent string, width int) {
+	paragraph(w, x.Doc, indent, width)
+	if len(x.Enum) > 0 {
+		paragraph(w, "One of: "+strings.Join(x.Enum, ", "), indent, width)
+	}
+	if x.Minimum != nil {
+		fmt.Fprintf(w, "%sAt least: %d\n", indent, *x.Minimum)
+	}
+	if x.Pattern != "" {
+		fmt.Fprintf(w, "%sMatches: %s\n", indent, x.Pattern) // in one piece, to be copied
+	}
+	if x.Default != nil {
+		fmt.Fprintf(w, "%sDefault: %s\n", indent, *x.Default)
+	}
 }
 
 // tree writes names and types, indented as a spec is.
@@ -141,24 +166,6 @@ func kindOf(x jobspecs.Explanation) string {
 	return x.Type
 }
 
-// values says which values a field takes, and which it has if none is given.
-func values(x jobspecs.Explanation) string {
-	var rules []string
-	if len(x.Enum) > 0 {
-		rules = append(rules, "one of "+strings.Join(x.Enum, ", "))
-	}
-	if x.Minimum != nil {
-		rules = append(rules, "at least "+strconv.FormatInt(*x.Minimum, 10))
-	}
-	if x.Pattern != "" {
-		rules = append(rules, "matches "+x.Pattern)
-	}
-	if x.Default != nil {
-		rules = append(rules, "default "+*x.Default)
-	}
-	return strings.Join(rules, "; ")
-}
-
 // paragraph writes a text in lines of at most width characters.
 func paragraph(w io.Writer, text, indent string, width int) {
 	width = min(max(width, 40), 88)
@@ -176,10 +183,4 @@ func paragraph(w io.Writer, text, indent string, width int) {
 	if line != indent {
 		fmt.Fprintln(w, line)
 	}
-}
-
-// columns is the width of the terminal.
-func columns(w io.Writer) int {
-	n, _ := term.Detect(w).Size()
-	return n
 }

@@ -4,13 +4,17 @@ package sandbox
 import (
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/provision"
 	"github.com/kappa-migrate/kappa/internal/sandboxchild"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // services have a port each.
@@ -21,6 +25,8 @@ type options struct {
 	partitions int
 	jobLogs    string
 	ports      map[string]*int
+	specs      []string // files and folders whose resources are made
+	sets       []string
 }
 
 // New returns the command.
@@ -34,8 +40,13 @@ process on loopback, until Ctrl-C. Everything is kept in memory: the sandbox
 starts empty and leaves nothing behind.
 
 The official clients find the services by the environment variables that are
-printed once all are up. Specs use them with "environment: sandbox".`,
+printed once all are up. Specs use them with "environment: sandbox".
+
+With --specs the sandbox has what those specs expect to find, and no command
+makes: the Kafka topics, the Pub/Sub topics with a subscription each, the
+buckets and the template. Tables are made by kappa deploy apply.`,
 		Example: `  kappa sandbox
+  kappa sandbox --specs specs/
   kappa sandbox --output env > sandbox.env   # then, elsewhere: . ./sandbox.env
   kappa sandbox --output json --pubsub-port 8085`,
 		Args:        cobra.NoArgs,
@@ -45,13 +56,20 @@ printed once all are up. Specs use them with "environment: sandbox".`,
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), a, args)
+			vars, err := specflags.Vars(o.sets)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), a, args, o.specs, vars)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.project, "project", "kappa-demo", "Google Cloud `project` that clients are told to use")
 	flags.IntVar(&o.partitions, "kafka-partitions", 6, "`number` of partitions of topics created without one")
 	flags.StringVar(&o.jobLogs, "job-logs", "", "`folder` for the logs of Dataflow jobs")
+	flags.StringArrayVar(&o.specs, "specs", nil, "`path` of a spec file, or of a folder of them, whose resources are made; may be repeated")
+	_ = cmd.MarkFlagFilename("specs", "yaml", "yml")
+	specflags.AddSet(cmd, &o.sets)
 	for _, s := range services {
 		o.ports[s] = flags.Int(s+"-port", 0, "`port` of the service; 0: a free one")
 	}
@@ -84,7 +102,7 @@ func (o *options) args(cmd *cobra.Command) ([]string, error) {
 	return args, nil
 }
 
-func run(ctx context.Context, a *app.App, args []string) error {
+func run(ctx context.Context, a *app.App, args, specs []string, vars jobspecs.Vars) error {
 	p, err := sandboxchild.Start(ctx, sandboxchild.Config{
 		Args: args,
 		Log:  func(line []byte) { fmt.Fprintf(a.Err, "%s\n", line) },
@@ -93,6 +111,10 @@ func run(ctx context.Context, a *app.App, args []string) error {
 		if ctx.Err() != nil {
 			return nil // stopped while it started
 		}
+		return err
+	}
+	if err := provisioned(ctx, a, p.Endpoints, specs, vars); err != nil {
+		p.Kill()
 		return err
 	}
 	if err := p.Print(a.Out, a.Output); err != nil {
@@ -111,4 +133,26 @@ func run(ctx context.Context, a *app.App, args []string) error {
 	case <-p.Done():
 		return exit.With(exit.Failed, fmt.Errorf("%s ended by itself with code %d", sandboxchild.Program, p.ExitCode()))
 	}
+}
+
+// provisioned makes what the specs expect to find. Their variables, and this
+// process, get the sandbox's addresses first.
+func provisioned(ctx context.Context, a *app.App, e sandboxchild.Endpoints, specs []string, vars jobspecs.Vars) error {
+	if len(specs) == 0 {
+		return nil
+	}
+	for name, value := range e.Environment {
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	set, err := jobspecs.Load(specs, vars)
+	if err != nil {
+		return err
+	}
+	made, err := provision.Apply(ctx, set)
+	for _, what := range made {
+		fmt.Fprintf(a.Err, "made %s\n", what)
+	}
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -122,6 +123,32 @@ func TestBadFlags(t *testing.T) {
 		var e *exit.Error
 		if err := stop(); !errors.As(err, &e) || e.Code != exit.Usage {
 			t.Errorf("%v: got %v, want code 2", args, err)
+		}
+	}
+}
+
+// Specs that cannot be loaded end the sandbox before its addresses are printed.
+func TestSpecs(t *testing.T) {
+	production := filepath.Join(t.TempDir(), "production.yaml")
+	text := "apiVersion: kappa/v1\nkind: BatchLoad\nmetadata: {name: b}\nspec:\n  project: kappa-demo\n  source: {uri: gs://b/}\n" +
+		"  dataset: d\n  table: t\n  keys: [{name: k, type: STRING}]\n  metrics: [{name: m, type: INT64}]\n"
+	if err := os.WriteFile(production, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code exit.Code
+		want string
+	}{
+		{[]string{"--specs", "/nonexistent/specs"}, exit.Environment, "/nonexistent/specs"},
+		{[]string{"--specs", production}, exit.Usage, "the environment of BatchLoad b is production"},
+		{[]string{"--specs", production, "--set", "NOPE=1"}, exit.Usage, "NOPE"},
+		{[]string{"--set", "NOPE"}, exit.Usage, "is not NAME=VALUE"},
+	} {
+		t.Setenv("A_HOST", "") // set by the command; restored when the test ends
+		out, _, stop := start(t, "run", "text", c.args...)
+		if err := stop(); exit.Of(err) != c.code || !strings.Contains(err.Error(), c.want) || out.String() != "" {
+			t.Errorf("%v: %v, printed %q", c.args, err, out)
 		}
 	}
 }

@@ -20,7 +20,8 @@ and start a spec with the line
 
   # yaml-language-server: $schema=kappa.schema.json
 
-The schema is JSON whatever --output says.`,
+The schema is JSON whatever --output says. ` + "`kappa explain`" + ` tells people what it
+tells editors.`,
 		Example: "  kappa schema > kappa.schema.json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
