@@ -148,7 +148,7 @@ func (r *reader) OnFetchBatchRead(_ kgo.BrokerMetadata, _ string, _ int32, m kgo
 // find returns the partition that records are of, nil if it is not ours;
 // rewritten is called for one whose log was rewritten.
 func (b *Bridge) enter(fetches kgo.Fetches, find func(partitionID) *partition, rewritten func(*partition, error)) (units []unit, records, bytes int) {
-	c := &chunk{polled: time.Now()}
+	c, markers := &chunk{polled: time.Now()}, 0
 	fetches.EachPartition(func(fp kgo.FetchTopicPartition) {
 		p := find(partitionID{fp.Topic, fp.Partition})
 		if p == nil || p.stopped.Load() || len(fp.Records) == 0 {
@@ -163,24 +163,17 @@ func (b *Bridge) enter(fetches kgo.Fetches, find func(partitionID) *partition, r
 			return
 		}
 		b.health.solved(p.trouble)
-		// The markers of transactions are read, so that the leader epoch of
-		// what was read last is known and offsets are committed past them.
-		var markers []uint64
-		for i, end := 0, 0; i < len(fp.Records); i = end {
-			seq := first.seq + uint64(i)
-			if fp.Records[i].Attrs.IsControl() {
-				markers, end = append(markers, seq), i+1
-				continue
-			}
-			for end = i; end < min(i+maxUnit, len(fp.Records)) && !fp.Records[end].Attrs.IsControl(); end++ {
-				bytes += recordBytes(fp.Records[end])
-			}
-			units = append(units, unit{p, fp.Records[i:end], ticket{first.to, seq}, c})
-			records += end - i
+		for i := 0; i < len(fp.Records); i += maxUnit {
+			run := fp.Records[i:min(i+maxUnit, len(fp.Records))]
+			units = append(units, unit{p, run, ticket{first.to, first.seq + uint64(i)}, c})
 		}
-		if len(markers) > 0 {
-			p.ack(markers)
+		for _, rec := range fp.Records {
+			if rec.Attrs.IsControl() {
+				markers++
+			}
+			bytes += recordBytes(rec)
 		}
+		records += len(fp.Records)
 	})
 	if records == 0 {
 		return nil, 0, 0
@@ -188,7 +181,7 @@ func (b *Bridge) enter(fetches kgo.Fetches, find func(partitionID) *partition, r
 	c.bytes = int64(bytes) + int64(records)*b.sizes.record
 	c.left.Store(int64(records))
 	b.stages.budget.addRecords(c.bytes)
-	b.stats.records.Add(int64(records))
+	b.stats.records.Add(int64(records - markers))
 	b.stats.recordBytes.Add(int64(bytes))
 	return units, records, bytes
 }

@@ -31,7 +31,8 @@ type worker struct {
 	open      []*segment
 	bundles   []bundler // by lane; nil without bundles
 	bundled   []int     // lanes that have events in bundles
-	filtered  []*event
+	passed    []*event  // done without a message
+	filtered  int64     // of passed, by the filter
 }
 
 func newWorker(p *plan, pub *publisher) *worker {
@@ -90,6 +91,12 @@ func (w *worker) process(ctx context.Context, u unit) {
 		e := &slab[i]
 		e.record, e.chunk, e.origin = u.records[i], u.chunk, &u.partition.origin
 		e.ticket = ticket{to: u.first.to, seq: u.first.seq + uint64(i)}
+		if e.record.Attrs.IsControl() {
+			// The marker of a transaction. It is read so that the leader epoch of
+			// what was read last is known, and offsets are committed past it.
+			w.passed = append(w.passed, e)
+			continue
+		}
 		if err := w.record(ctx, e); err != nil {
 			return // stopping: what is left is not done
 		}
@@ -110,7 +117,8 @@ func (w *worker) record(ctx context.Context, e *event) error {
 	case err != nil:
 		return err
 	case n == 0:
-		w.filtered = append(w.filtered, e)
+		w.passed = append(w.passed, e)
+		w.filtered++
 		return nil
 	case n > 1 || w.bundles != nil:
 		return w.several(ctx, e, n)
@@ -225,11 +233,12 @@ func (w *worker) flush() {
 		w.perLane[lane] = events[:0]
 	}
 	w.touched = w.touched[:0]
-	if len(w.filtered) > 0 {
-		w.publisher.stats.filtered.Add(int64(len(w.filtered)))
-		w.publisher.finish(w.filtered, true)
-		clear(w.filtered)
-		w.filtered = w.filtered[:0]
+	if len(w.passed) > 0 {
+		w.publisher.stats.filtered.Add(w.filtered)
+		w.filtered = 0
+		w.publisher.finish(w.passed, true)
+		clear(w.passed)
+		w.passed = w.passed[:0]
 	}
 }
 
