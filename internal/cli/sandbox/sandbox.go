@@ -60,6 +60,9 @@ buckets and the template. Tables are made by kappa deploy apply.`,
 			if err != nil {
 				return err
 			}
+			if len(o.sets) > 0 && len(o.specs) == 0 {
+				return exit.Usagef("--set gives variables to specs, and there is no --specs").WithHint("name the specs with --specs, or leave --set out")
+			}
 			return run(cmd.Context(), a, args, o.specs, vars)
 		},
 	}

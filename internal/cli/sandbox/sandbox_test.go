@@ -118,7 +118,7 @@ func TestSandboxDies(t *testing.T) {
 }
 
 func TestBadFlags(t *testing.T) {
-	for _, args := range [][]string{{"--pubsub-port", "70000"}, {"--kafka-partitions", "0"}} {
+	for _, args := range [][]string{{"--pubsub-port", "70000"}, {"--kafka-partitions", "0"}, {"--set", "A=b"}} {
 		_, _, stop := start(t, "run", "text", args...)
 		var e *exit.Error
 		if err := stop(); !errors.As(err, &e) || e.Code != exit.Usage {
