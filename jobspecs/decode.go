@@ -1,6 +1,7 @@
 package jobspecs
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -19,6 +20,7 @@ type decoder struct {
 	bad     map[string]bool  // paths with an error
 	partial bool             // an abstract document: fields may be missing
 	overlay bool             // an overlay: what replaces a list stands alone, so that its items must be whole
+	runs    string           // value of spec.pipeline; empty: it is not known, or the kind has none
 }
 
 func newDecoder(c *collector, partial bool) *decoder {
@@ -45,6 +47,10 @@ func (d *decoder) structure(v reflect.Value, n *node, path string) {
 		fv, p := v.FieldByIndex(f.index), join(path, f.name)
 		e := n.get(f.name)
 		switch {
+		case !f.appliesTo(d.runs):
+			if e.key != nil {
+				d.fail(e.key, CodeConflict, p, "remove it, or write spec.pipeline: "+f.pipeline, "%s has no meaning with spec.pipeline: %s", p, d.runs)
+			}
 		case e.key != nil:
 			d.keys[p] = e.key
 			d.value(fv, e.value, p, f)
@@ -52,7 +58,7 @@ func (d *decoder) structure(v reflect.Value, n *node, path string) {
 			if err := setScalar(fv, f.def); err != nil {
 				panic(fmt.Sprintf("jobspecs: default of %s: %v", p, err))
 			}
-		case f.required && n != nil && !d.partial:
+		case f.required && n != nil && !d.partial && (f.pipeline == "" || d.runs != ""):
 			d.fail(d.holder(path, n), CodeMissingField, p, about(f), "%s has no field %s, which is required", naming(path), strconv.Quote(f.name))
 		case f.typ.Kind() == reflect.Struct && !f.required:
 			d.structure(fv, nil, p)
@@ -78,6 +84,9 @@ func (d *decoder) unknown(fs []field, n *node, path string) {
 		hint := "its fields are " + strings.Join(names, ", ")
 		if s := suggest.Closest(e.key.text, names); s != "" {
 			hint = "did you mean " + s + "?"
+		}
+		if why := refusedHint(join(path, e.key.text), ""); why != "" {
+			hint = why
 		}
 		d.fail(e.key, CodeUnknownField, join(path, e.key.text), hint, "%s has no field %q", naming(path), e.key.text)
 	}
@@ -127,11 +136,12 @@ func (d *decoder) list(v reflect.Value, n *node, path string, f field) {
 		defer func(was bool) { d.partial = was }(d.partial)
 		d.partial = false
 	}
+	nested := v.Type().Elem().Kind() == reflect.Slice
 	out := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
 	for i, item := range n.items {
 		p := path + "[" + strconv.Itoa(i) + "]"
 		d.keys[p] = item
-		f.required = true // an empty string in a list means nothing
+		f.required = !nested // an empty string in a list means nothing, an empty list something
 		d.value(out.Index(i), item, p, f)
 	}
 	v.Set(out)
@@ -204,11 +214,14 @@ func (d *decoder) scalar(v reflect.Value, n *node, path string, f field) {
 		if s := suggest.Closest(n.text, f.enum); s != "" {
 			hint = "did you mean " + s + "?"
 		}
+		if why := refusedHint(path, n.text); why != "" {
+			hint = why
+		}
 		d.fail(n, CodeBadValue, path, hint, "%s cannot be %q", path, n.text)
 	case n.text == "" && f.required:
 		d.fail(n, CodeBadValue, path, about(f), "%s is empty", path)
 	case f.pattern != nil && n.text != "" && !f.pattern.MatchString(n.text):
-		d.fail(n, CodeBadValue, path, "it must match "+f.patternRaw, "%s cannot be %q", path, n.text)
+		d.fail(n, CodeBadValue, path, cmp.Or(refusedHint(path, n.text), "it must match "+f.patternRaw), "%s cannot be %q", path, n.text)
 	case f.min != nil && v.Kind() == reflect.Int && v.Int() < *f.min:
 		d.fail(n, CodeBadValue, path, "", "%s is %d; the smallest value is %d", path, v.Int(), *f.min)
 	}

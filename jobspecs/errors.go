@@ -158,6 +158,9 @@ func (c *collector) at(n *node, code Code, path, hint, format string, args ...an
 	if n != nil {
 		e.File, e.Line, e.Column, e.Width = n.src.name, n.line, n.col, n.width
 		e.Source = n.src.text(n.line)
+		if width := len([]rune(e.Source)); n.kind == null && e.Column > width { // at what it should follow
+			e.Column, e.Width = max(width, 1), 1
+		}
 	}
 	c.add(e)
 }

@@ -17,7 +17,8 @@ type Explanation struct {
 	Type     string        `json:"type"` // for people: duration, list of strings, mapping by name, …
 	Doc      string        `json:"doc,omitempty"`
 	Required bool          `json:"required"`
-	Default  *string       `json:"default,omitempty"` // as written in YAML; absent: none, and the field is empty
+	Pipeline string        `json:"pipeline,omitempty"` // the value of spec.pipeline that the field is for; absent: any
+	Default  *string       `json:"default,omitempty"`  // as written in YAML; absent: none, and the field is empty
 	Enum     []string      `json:"enum,omitempty"`
 	Minimum  *int64        `json:"minimum,omitempty"`
 	Pattern  string        `json:"pattern,omitempty"` // regular expression that the value, or each of its items, matches in full
@@ -109,7 +110,7 @@ func noField(x *Explanation, name string, fs []field) error {
 }
 
 func explain(path string, f field) *Explanation {
-	x := &Explanation{Path: path, Type: typeName(f.typ), Doc: f.doc, Required: f.required, Enum: f.enum, Minimum: f.min, Pattern: f.patternRaw}
+	x := &Explanation{Path: path, Type: typeName(f.typ), Doc: f.doc, Required: f.required, Pipeline: f.pipeline, Enum: f.enum, Minimum: f.min, Pattern: f.patternRaw}
 	if f.hasDefault {
 		x.Default = &f.def
 	}

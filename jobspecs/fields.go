@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ type field struct {
 	typ        reflect.Type
 	index      []int
 	required   bool
+	pipeline   string // the value of spec.pipeline that it is for; empty: any
 	def        string
 	hasDefault bool
 	enum       []string
@@ -83,6 +85,7 @@ func fieldsOf(t reflect.Type) []field {
 func newField(t reflect.Type, sf reflect.StructField, name string, i int) field {
 	f := field{name: name, doc: sf.Tag.Get("doc"), typ: sf.Type, index: []int{i}}
 	f.required = sf.Tag.Get("required") == "true"
+	f.pipeline = sf.Tag.Get("for")
 	f.def, f.hasDefault = sf.Tag.Lookup("default")
 	if e, ok := sf.Tag.Lookup("enum"); ok {
 		f.enum = strings.Split(e, ",")
@@ -98,6 +101,34 @@ func newField(t reflect.Type, sf reflect.StructField, name string, i int) field 
 		f.pattern, f.patternRaw = regexp.MustCompile(`^(?:`+p+`)$`), p
 	}
 	return f
+}
+
+// appliesTo reports whether the field may stand in a document with a value of
+// spec.pipeline; empty: which one is not known.
+func (f field) appliesTo(pipeline string) bool {
+	return f.pipeline == "" || pipeline == "" || f.pipeline == pipeline
+}
+
+// pipelineOf is the value of spec.pipeline in a document whose variables are
+// expanded: that which is given, else its default. Empty: the kind has no such
+// field, what is given is wrong, or it is left to those that extend the
+// document, so that which fields there are cannot be told.
+func pipelineOf(root *node, abstract bool) string {
+	if root.str("kind") != KindStreamJob {
+		return ""
+	}
+	fs := fieldsOf(reflect.TypeFor[StreamJobSpec]())
+	f := fs[slices.IndexFunc(fs, func(f field) bool { return f.name == "pipeline" })]
+	e := root.get("spec").value.get(f.name)
+	switch {
+	case e.key == nil && !abstract:
+		return f.def
+	case e.key == nil:
+		return ""
+	case e.value.kind == scalar && slices.Contains(f.enum, e.value.text):
+		return e.value.text
+	}
+	return ""
 }
 
 func fieldNames(fs []field) []string {

@@ -14,10 +14,26 @@ import (
 func drawDocument(t *rapid.T, kind string) any {
 	v := reflect.New(kinds[kind].typ)
 	drawStruct(t, v.Elem(), kind)
+	if j, ok := v.Interface().(*StreamJob); ok {
+		clearOthers(v.Elem(), j.Spec.Pipeline)
+	}
 	h := header(v.Interface())
 	h.Kind = kind
 	h.resolved()
 	return v.Interface()
+}
+
+// clearOthers forgets the fields that are for another pipeline.
+func clearOthers(v reflect.Value, pipeline string) {
+	for _, f := range fieldsOf(v.Type()) {
+		fv := v.FieldByIndex(f.index)
+		switch {
+		case !f.appliesTo(pipeline):
+			fv.SetZero()
+		case fv.Kind() == reflect.Struct && !isScalar(f.typ):
+			clearOthers(fv, pipeline)
+		}
+	}
 }
 
 func drawStruct(t *rapid.T, v reflect.Value, label string) {
@@ -38,7 +54,7 @@ func drawValue(t *rapid.T, v reflect.Value, f field, label string) {
 			least = 1
 		}
 		item := f
-		item.required = true
+		item.required = v.Type().Elem().Kind() != reflect.Slice
 		n := rapid.IntRange(least, 3).Draw(t, label)
 		if n == 0 {
 			return // an empty list is read as none
@@ -132,7 +148,9 @@ func decodeOnly(kind, yaml string) (any, Errors) {
 		}
 		x := &expander{c: &c, vars: l.vars}
 		x.document(root)
-		newDecoder(&c, false).structure(v.Elem(), root, "")
+		d := newDecoder(&c, false)
+		d.runs = pipelineOf(root, false)
+		d.structure(v.Elem(), root, "")
 	}
 	return v.Interface(), c.errs
 }

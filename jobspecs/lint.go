@@ -23,7 +23,7 @@ type Rule struct {
 
 // Rules returns all rules, by kind of document and then by what they are about.
 func Rules() []Rule {
-	return slices.Concat(commonRules(), bridgeRules(), clusterRules(), streamRules(), streamSetRules(), compareRules())
+	return slices.Concat(commonRules(), bridgeRules(), clusterRules(), streamRules(), aggregationRules(), deployRules(), rolloutRules(), updateRules(), streamSetRules(), compareRules())
 }
 
 // RuleNames returns the names of all rules, in the order of Rules.

@@ -69,12 +69,15 @@ func streamRules() []Rule {
 		}),
 	}, {
 		Name: "cancel-without-replay", Kinds: of,
-		Finds: "onTimeout: cancel with replay: archive",
-		Why:   "A cancel makes the generation void: none of its numbers count any more, from its first day on. The successor reads again only what was not acknowledged, and on Dataflow all that the job had read is. So a drain that takes too long takes out all numbers of the generation until a backfill from the archive has put them back.",
-		Mend:  "set spec.sources.replay: snapshot, or spec.update.onTimeout: fail",
+		Finds: "onTimeout: cancel or strategy: cancel, with replay: archive",
+		Why:   "A cancel makes the generation void: none of its numbers count any more, from its first day on. The successor reads again only what was not acknowledged, and on Dataflow all that the job had read is. So the cancel takes out all numbers of the generation until a backfill from the archive has put them back.",
+		Mend:  "set spec.sources.replay: snapshot, or spec.update.onTimeout: fail and spec.update.strategy: drain",
 		check: on(func(l *linter, j *StreamJob) {
 			if j.Spec.Update.OnTimeout == "cancel" && j.Spec.Sources.Replay == ReplayArchive {
 				l.warn("spec.update.onTimeout", "a drain that is cancelled takes out the numbers of its generation until a backfill")
+			}
+			if j.Spec.Update.Strategy == StrategyCancel && j.Spec.Sources.Replay == ReplayArchive {
+				l.warn("spec.update.strategy", "a job that is cancelled takes out the numbers of its generation until a backfill")
 			}
 		}),
 	}, {

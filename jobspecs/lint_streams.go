@@ -39,7 +39,7 @@ func streamSetRules() []Rule {
 		Mend:  "set spec.horizon to the Comparison's spec.batch.cutoff at least",
 		check: on(func(l *linter, j *StreamJob) {
 			others(l, func(c *Comparison) {
-				if cutoff := c.Spec.Batch.Cutoff; c.Spec.Stream.Job == j.Metadata.Name && j.Spec.Horizon < cutoff {
+				if cutoff := c.Spec.Batch.Cutoff; c.Spec.Stream.Job == j.Metadata.Name && j.Spec.Pipeline != PipelineOther && j.Spec.Horizon < cutoff {
 					l.warn("spec.horizon", "events more than %s late are dropped, but the batch side of Comparison %s took them for %s", j.Spec.Horizon, c.Metadata.Name, cutoff)
 				}
 			})

@@ -54,6 +54,7 @@ spec:
     - {name: hourly, dimensions: [origin], window: 1h, measures: [{name: trips, type: count}], table: stream_trips}
   sinks: {bigquery: {dataset: kappa, raw: raw_trips, late: late_trips}, bigtable: {instance: acme-serving, table: aggregates}}
   tuning: {workers: 2, maxWorkers: 8, serviceAccount: pipeline@acme-data.iam.gserviceaccount.com}
+  update: {drainTimeout: 12h}
 `
 	lintLoad = `apiVersion: kappa/v1
 kind: BatchLoad
@@ -158,12 +159,31 @@ var lintCases = []struct {
 	{rule: "long-window", bad: []string{"window: 1h", "window: 1d", "batch: 4h", "batch: 24h"}, good: []string{"window: 1h", "window: 12h", "batch: 4h", "batch: 24h"}, at: "1d"},
 	{rule: "timestamp-dimension", bad: []string{"dimensions: [origin]", "dimensions: [origin, at]", "keys: [{name: origin, type: STRING}]", "keys: [{name: origin, type: STRING}, {name: at, type: TIMESTAMP}]"}, at: "at"},
 	{rule: "uneven-jobs", bad: []string{"jobs: 2", "jobs: 3"}, good: []string{"jobs: 2", "jobs: 4"}, at: "3"},
-	{rule: "cancel-without-replay", bad: []string{"count: 4}", "count: 4, replay: archive}", "  tuning:", "  update: {onTimeout: cancel}\n  tuning:"}, good: []string{"  tuning:", "  update: {onTimeout: cancel}\n  tuning:"}, at: "cancel"},
-	{rule: "drain-longer-than-retention", bad: []string{"  tuning:", "  update: {drainTimeout: 7d}\n  tuning:"}, good: []string{"  tuning:", "  update: {drainTimeout: 6d}\n  tuning:"}, at: "7d"},
+	{rule: "cancel-without-replay", bad: []string{"count: 4}", "count: 4, replay: archive}", "{drainTimeout: 12h}", "{drainTimeout: 12h, onTimeout: cancel}"}, good: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, onTimeout: cancel}"}, at: "cancel"},
+	{rule: "cancel-strategy", bad: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, strategy: cancel}"}, good: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, strategy: drain}"}, at: "cancel"},
+	{rule: "update-without-streaming-engine", bad: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, strategy: update}", "maxWorkers: 8", "maxWorkers: 8, streamingEngine: false"},
+		good: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, strategy: update}"}, at: "update"},
+	{rule: "update-in-sandbox", bad: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, strategy: managed}", "kind: StreamJob\nmetadata: {name: trips}\nspec:", "kind: StreamJob\nmetadata: {name: trips}\nspec:\n  environment: sandbox"},
+		good: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, strategy: managed}"}, at: "managed"},
+	{rule: "drain-longer-than-retention", bad: []string{"{drainTimeout: 12h}", "{drainTimeout: 7d}"}, good: []string{"{drainTimeout: 12h}", "{drainTimeout: 6d}"}, at: "7d"},
 	{rule: "autoscaling-without-room", bad: []string{"maxWorkers: 8", "maxWorkers: 2"}, good: []string{"maxWorkers: 8", "maxWorkers: 2, autoscaling: none"}, at: "2"},
 	{rule: "public-workers", bad: []string{"maxWorkers: 8", "maxWorkers: 8, subnetwork: regions/us-central1/subnetworks/kappa"}, good: []string{"maxWorkers: 8", "maxWorkers: 8, subnetwork: regions/us-central1/subnetworks/kappa, publicIPs: false"}, at: "regions/us-central1/subnetworks/kappa"},
 	{rule: "default-service-account", bad: []string{", serviceAccount: pipeline@acme-data.iam.gserviceaccount.com", ""},
 		good: []string{", serviceAccount: pipeline@acme-data.iam.gserviceaccount.com", "", "kind: StreamJob\nmetadata: {name: trips}\nspec:", "kind: StreamJob\nmetadata: {name: trips}\nspec:\n  environment: sandbox"}, at: "tuning"},
+	{rule: "non-mergeable-measure", bad: []string{"{name: trips, type: count}], table", "{name: trips, type: count}, {name: pace, type: sum, expression: event.km / (event.km + 1)}], table"},
+		good: []string{"{name: trips, type: count}], table", "{name: trips, type: count}, {name: miles, type: sum, expression: event.km * 1000 / 1609}], table"}, at: "event.km / (event.km + 1)"},
+	{rule: "drain-shorter-than-window", bad: []string{"drainTimeout: 12h", "drainTimeout: 59m"}, good: []string{"drainTimeout: 12h", "drainTimeout: 1h"}, at: "1h"},
+	{rule: "drain-without-end", bad: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, onTimeout: wait}"}, good: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, onTimeout: fail}"}, at: "wait"},
+	{rule: "whole-group-away", bad: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, rollout: {parallel: 2}}"}, good: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, rollout: {parallel: 1}}"}, at: "2"},
+	{rule: "unwatched-rollout", bad: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, rollout: {conditions: {healthyFor: 0s}}}"}, good: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, rollout: {conditions: {healthyFor: 0s, maxWatermarkAge: 5m}}}"}, at: "0s"},
+	{rule: "canary-without-conditions", bad: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, rollout: {canary: 1}}"}, good: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, rollout: {canary: 1, conditions: {maxErrorsPerMinute: 0}}}"}, at: "1"},
+	{rule: "canary-without-rest", bad: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, rollout: {canary: 2, conditions: {comparison: trips}}}"}, good: []string{"{drainTimeout: 12h}", "{drainTimeout: 12h, rollout: {canary: 1, conditions: {comparison: trips}}}"}, at: "2"},
+	{rule: "local-journal", bad: []string{"  jobs: 2", "  journal: /var/kappa\n  jobs: 2"}, good: []string{"  jobs: 2", "  journal: gs://acme-staging/journal\n  jobs: 2"}, at: "/var/kappa"},
+	{rule: "moving-template", bad: []string{"gs://acme-templates/pipeline.json", "gs://acme-templates/pipeline-latest.json"}, good: []string{"gs://acme-templates/pipeline.json", "gs://acme-templates/latestone.json"}, at: "gs://acme-templates/pipeline-latest.json"},
+	{rule: "topic-source", also: otherJob, bad: []string{"{input: \"{subscription}\"", "{inputTopic: orders, input: \"{subscription}\""}, good: []string{"{input: \"{subscription}\"", "{outputTopic: orders, input: \"{subscription}\""}, at: "orders"},
+	{rule: "unnamed-subscription", also: otherJob, bad: []string{"{input: \"{subscription}\"", "{input: \"{job} {{subscription}}\""}, good: []string{"{input: \"{subscription}\"", "{input: orders-0"}, at: "parameters"},
+	{rule: "secret-in-parameter", also: otherJob, bad: []string{"{input:", "{dbPassword: hunter2, input:"}, good: []string{"{input:", "{dbPassword: projects/p/secrets/s, tokenSecretId: x, input:"}, at: "hunter2"},
+	{rule: "replay-into-other", also: otherJob, bad: []string{"count: 1, replay: archive", "count: 1"}, good: []string{"count: 1, replay: archive", "count: 1, replay: snapshot"}, at: "sources"},
 	{rule: "shared-subscription", also: secondJob, bad: []string{"subscriptionPrefix: second-", "subscriptionPrefix: trips-"}, good: []string{"subscriptionPrefix: second-", "subscriptionPrefix: trips-0"}, at: "trips-"},
 	{rule: "shared-subscription", also: secondJob, bad: []string{"subscriptionPrefix: second-, count: 4", "subscriptionPrefix: second-, count: 20",
 		"subscriptionPrefix: trips-, count: 4", "subscriptionPrefix: second-1, count: 4"}, good: []string{"subscriptionPrefix: trips-, count: 4", "subscriptionPrefix: second-1, count: 4"}, at: "second-"},
@@ -192,6 +212,22 @@ var (
 	secondJob = strings.NewReplacer("{name: trips}", "{name: second}", "subscriptionPrefix: trips-", "subscriptionPrefix: second-", "name: hourly", "name: second_hourly",
 		"stream_trips", "second_trips", "dataset: kappa", "dataset: second", "aggregates}}", "aggregates}} # second").Replace(lintJob)
 )
+
+// otherJob runs another pipeline.
+const otherJob = `apiVersion: kappa/v1
+kind: StreamJob
+metadata: {name: orders}
+spec:
+  project: acme-data
+  region: us-central1
+  pipeline: other
+  template: gs://acme-templates/copy.json
+  staging: gs://acme-staging/jobs
+  sources: {subscriptionPrefix: orders-, count: 1, replay: archive}
+  parameters: {input: "{subscription}"}
+  sinks: {bigquery: {dataset: kappa}}
+  tuning: {maxWorkers: 2, serviceAccount: copy@acme-data.iam.gserviceaccount.com}
+`
 
 // TestRules: each rule finds what it is there for, says nothing where that is
 // only nearly so, and can be ignored; its text is that of the golden file.

@@ -228,6 +228,7 @@ func (l *loader) decode(doc *document) {
 
 	v := reflect.New(kinds[doc.kind].typ)
 	doc.d = newDecoder(&l.c, doc.abstract)
+	doc.d.runs = pipelineOf(doc.root, doc.abstract)
 	doc.d.structure(v.Elem(), doc.root, "")
 	doc.value = v.Interface()
 	doc.ignore = header(doc.value).Ignore

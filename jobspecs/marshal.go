@@ -29,18 +29,24 @@ func Marshal(doc any) ([]byte, error) {
 		return nil, fmt.Errorf("marshal spec: %s %s is not resolved", h.Kind, metadata(doc).Name)
 	}
 	var w writer
+	if j, ok := doc.(*StreamJob); ok {
+		w.runs = j.Spec.Pipeline
+	}
 	w.structure(v.Elem(), 0)
 	return []byte(w.b.String()), nil
 }
 
 // writer writes block mappings and lists, two spaces a level; strings are
 // quoted where a plain scalar could be read as anything else.
-type writer struct{ b strings.Builder }
+type writer struct {
+	b    strings.Builder
+	runs string // value of spec.pipeline; empty: the kind has none
+}
 
 func (w *writer) structure(v reflect.Value, level int) {
 	for _, f := range fieldsOf(v.Type()) {
 		fv := v.FieldByIndex(f.index)
-		if omit(fv, f) {
+		if !f.appliesTo(w.runs) || omit(fv, f) {
 			continue
 		}
 		w.indent(level)
@@ -83,7 +89,7 @@ func (w *writer) value(v reflect.Value, level int) {
 	case isScalar(v.Type()):
 		w.b.WriteString(" " + scalarText(v) + "\n")
 	case v.Kind() == reflect.Struct:
-		var in writer
+		in := writer{runs: w.runs}
 		in.structure(v, level+1)
 		if in.b.Len() == 0 {
 			w.b.WriteString(" {}\n")
@@ -91,6 +97,10 @@ func (w *writer) value(v reflect.Value, level int) {
 		}
 		w.b.WriteString("\n" + in.b.String())
 	case v.Kind() == reflect.Slice:
+		if v.Len() == 0 {
+			w.b.WriteString(" []\n")
+			return
+		}
 		w.b.WriteString("\n")
 		for i := range v.Len() {
 			w.indent(level + 1)
@@ -116,7 +126,7 @@ func (w *writer) item(v reflect.Value, level int) {
 		w.value(v, level)
 		return
 	}
-	var in writer
+	in := writer{runs: w.runs}
 	in.structure(v, level+1)
 	if in.b.Len() == 0 {
 		w.b.WriteString(" {}\n")

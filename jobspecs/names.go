@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Names that follow from a spec. All are short names: the full ones are
@@ -65,4 +66,13 @@ func numbered(n int, name func(int) string) []string {
 		names = append(names, name(i))
 	}
 	return names
+}
+
+// JournalFolder is where the history of deployments and the lease are kept:
+// gs://BUCKET/PREFIX or a path of this machine.
+func (j *StreamJob) JournalFolder() string {
+	if j.Spec.Journal != "" {
+		return j.Spec.Journal
+	}
+	return strings.TrimSuffix(j.Spec.Staging, "/") + "/" + j.Metadata.Name
 }

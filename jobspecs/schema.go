@@ -80,11 +80,14 @@ func (g *generator) structure(t reflect.Type) map[string]any {
 			p["default"] = defaultOf(f)
 		}
 		properties[f.name] = p
-		if f.required && !g.partial {
+		if f.required && !g.partial && f.pipeline == "" {
 			required = append(required, f.name)
 		}
 	}
 	out := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
+	if t == reflect.TypeFor[StreamJobSpec]() {
+		out["allOf"] = g.pipelines(t)
+	}
 	if isDocument {
 		properties["kind"] = map[string]any{"const": kind, "description": "Kind of the document."}
 		derived := []any{
@@ -101,6 +104,55 @@ func (g *generator) structure(t reflect.Type) map[string]any {
 	}
 	if len(required) > 0 {
 		out["required"] = required
+	}
+	return out
+}
+
+// pipelines says which fields there are with each value of spec.pipeline. A
+// document that may leave it to another says so by giving it.
+func (g *generator) pipelines(t reflect.Type) []any {
+	var out []any
+	for _, f := range fieldsOf(t) {
+		if f.name != "pipeline" {
+			continue
+		}
+		for _, value := range f.enum {
+			condition := map[string]any{"properties": map[string]any{f.name: map[string]any{"const": value}}}
+			if value != f.def || g.partial {
+				condition["required"] = []string{f.name}
+			}
+			out = append(out, map[string]any{"if": condition, "then": g.only(t, value)})
+		}
+	}
+	return out
+}
+
+// only is what a value of spec.pipeline requires and refuses of a struct, and of
+// those in it; nil: nothing.
+func (g *generator) only(t reflect.Type, pipeline string) map[string]any {
+	properties := map[string]any{}
+	var required []string
+	for _, f := range fieldsOf(t) {
+		switch {
+		case !f.appliesTo(pipeline):
+			properties[f.name] = false
+		case f.pipeline != "" && f.required && !g.partial:
+			required = append(required, f.name)
+		case f.typ.Kind() == reflect.Struct:
+			if in := g.only(f.typ, pipeline); in != nil {
+				properties[f.name] = in
+			}
+		}
+	}
+	out := map[string]any{}
+	if len(properties) > 0 {
+		out["properties"] = properties
+	}
+	if len(required) > 0 {
+		out["required"] = required
+	}
+	if len(out) == 0 {
+		return nil
 	}
 	return out
 }
@@ -147,7 +199,7 @@ func (g *generator) value(t reflect.Type, f field) map[string]any {
 		return g.ref(t)
 	case reflect.Slice:
 		item := f
-		item.required = true
+		item.required = t.Elem().Kind() != reflect.Slice // a list in a list may be empty
 		out := map[string]any{"type": "array", "items": g.value(t.Elem(), item)}
 		if f.required && !g.partial {
 			out["minItems"] = 1

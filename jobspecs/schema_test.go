@@ -66,6 +66,17 @@ func (v *validator) keyword(keyword string, s map[string]any, x any, path string
 		return v.against(def, x, path)
 	case "oneOf", "anyOf":
 		return v.some(keyword, arg.([]any), x, path)
+	case "allOf":
+		for _, s := range arg.([]any) {
+			if err := v.against(s.(map[string]any), x, path); err != nil {
+				return err
+			}
+		}
+	case "if":
+		if v.against(arg.(map[string]any), x, path) == nil {
+			return v.against(s["then"].(map[string]any), x, path)
+		}
+	case "then": // of if
 	case "not":
 		if v.against(arg.(map[string]any), x, path) == nil {
 			return fmt.Errorf("%s: is what it must not be", path)
@@ -128,6 +139,9 @@ func (v *validator) keyword(keyword string, s map[string]any, x any, path string
 	case "properties":
 		for name, p := range arg.(map[string]any) {
 			if value, ok := object[name]; ok {
+				if p == false {
+					return fmt.Errorf("%s: must not be given", join(path, name))
+				}
 				if err := v.against(p.(map[string]any), value, join(path, name)); err != nil {
 					return err
 				}

@@ -7,6 +7,8 @@ package jobspecs
 //	yaml      name of the field; ",omitempty" has no meaning when loading
 //	doc       one or two sentences for people: shown in the schema and in errors
 //	required  "true": must be given
+//	for       value of spec.pipeline that the field is for: with another one it
+//	          must not be given, is not required, and has no default
 //	default   value where the field is absent, written as in YAML
 //	enum      allowed values, separated by commas
 //	min       smallest number allowed
@@ -300,13 +302,14 @@ type ComparisonSpec struct {
 // BatchSide is the old side.
 type BatchSide struct {
 	Table  string   `yaml:"table" doc:"Table of the batch aggregates: one row per key and window." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
+	Shadow string   `yaml:"shadow" doc:"Shadow, STREAMJOB_shadow_SUFFIX, that has written the table in the place of a batch layer (kappa backfill --shadow): its rows count as its writers do, and the windows that it has computed count as loaded." pattern:"[a-z][-a-z0-9]*_shadow_[a-z0-9]{1,30}"`
 	Cutoff Duration `yaml:"cutoff" doc:"How long after a window's end the batch job still took events; later ones it dropped." required:"true"`
 }
 
 // StreamSide is the new side.
 type StreamSide struct {
 	Table string `yaml:"table" doc:"Table of the stream aggregates: one row per key, window, writer and pane." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
-	Job   string `yaml:"job" doc:"Name of the StreamJob that writes it; its jobs' watermarks say what is settled." required:"true"`
+	Job   string `yaml:"job" doc:"Name of the StreamJob that writes it; its jobs' watermarks say what is settled. Or a shadow, STREAMJOB_shadow_SUFFIX: then what it has computed is." required:"true"`
 
 	SettleAfter Duration `yaml:"settleAfter" doc:"How far past a window's end the watermark of every job must be before the window is compared. Never less than batch.cutoff, which is also what holds where it is not given; the StreamJob's horizon waits until nothing can change any more."`
 }
@@ -315,7 +318,7 @@ type StreamSide struct {
 type Metric struct {
 	Name  string `yaml:"name" doc:"Column on both sides." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,99}"`
 	Type  string `yaml:"type" doc:"How it is made from events, and how panes merge." required:"true" enum:"count,sum,min,max"`
-	Field string `yaml:"field" doc:"Field of the raw events that it is made from; none for count."`
+	Field string `yaml:"field" doc:"Field of the raw events that it is made from; none for count, and of a measure that is made from an expression."`
 }
 
 // Evidence names the raw events.

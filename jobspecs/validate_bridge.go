@@ -72,6 +72,7 @@ var sourceName = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$`)
 
 // cluster checks how a Kafka cluster is reached.
 func (k *checker) cluster(path string, c *KafkaCluster) {
+	k.uniqueStrings("broker", path+".brokers", c.Brokers)
 	for i, b := range c.Brokers {
 		for _, addr := range addresses(b) {
 			k.hostPort(at(path+".brokers", i), addr)

@@ -29,13 +29,18 @@ func (k *checker) comparison(s *ComparisonSpec) {
 	k.columns("key", "spec.keys", fieldsNamed(s.Keys), aggregateColumns)
 	var metrics []named
 	for i, m := range s.Metrics {
-		k.measure(at("spec.metrics", i), m.Type, m.Field, nil)
+		if s.Evidence.Raw != "" || m.Field != "" { // the field is what raw events are read for
+			k.measure(at("spec.metrics", i), m.Type, m.Field, nil)
+		}
 		metrics = append(metrics, named{m.Name, ".name"})
 	}
 	k.columns("metric", "spec.metrics", metrics, append(fieldsOnly(s.Keys), aggregateColumns...))
 	k.gate(&s.Gate)
 	if s.Evidence.Late != "" && s.Evidence.Raw == "" && k.ok("spec.evidence") {
 		k.fail(CodeMissingField, "spec.evidence.late", "name the raw table in spec.evidence.raw", "spec.evidence.late is of no use without spec.evidence.raw")
+	}
+	if s.Batch.Shadow != "" && s.Evidence.Raw != "" && k.ok("spec.batch.shadow", "spec.evidence") {
+		k.fail(CodeConflict, "spec.evidence.raw", "leave out spec.evidence", "causes are looked for in what a batch layer has dropped; %s is a shadow, which drops nothing", s.Batch.Shadow)
 	}
 	for path, b := range map[string]Bytes{"spec.evidence.maxBytesBilled": s.Evidence.MaxBytesBilled, "spec.limits.maxBytesBilled": s.Limits.MaxBytesBilled} {
 		if b <= 0 && k.ok(path) {

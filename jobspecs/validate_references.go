@@ -13,6 +13,9 @@ import (
 // specs of one side may be kept elsewhere.
 func checkReferences(c *collector, docs []*document) {
 	for _, doc := range docs {
+		if job, ok := doc.value.(*StreamJob); ok {
+			(&checker{c: c, d: doc.d}).rolloutGate(job, docs)
+		}
 		cmp, ok := doc.value.(*Comparison)
 		if !ok {
 			continue
@@ -56,6 +59,10 @@ func (r *references) stream() {
 func (r *references) streamJob(job *StreamJobSpec, doc *document) {
 	theirs := &checker{c: r.c, d: doc.d}
 	name := r.spec.Stream.Job
+	if job.Pipeline == PipelineOther {
+		r.fail(CodeConflict, "spec.stream.job", "name a StreamJob with pipeline: "+PipelineKappa, "StreamJob %s has pipeline: %s: what its jobs write cannot be compared", name, PipelineOther)
+		return
+	}
 	same := func(path, got, what, theirPath, want string) {
 		if got != want && r.ok(path) && theirs.ok(theirPath) {
 			r.fail(CodeConflict, path, "", "%s is %q, but StreamJob %s has %s %q", path, got, name, what, want)
@@ -88,13 +95,16 @@ func (r *references) aggregation(a Aggregation, fields []Field) {
 	if r.spec.Window != a.Window && r.ok("spec.window") {
 		r.fail(CodeConflict, "spec.window", "", "spec.window is %s, but aggregation %s has windows of %s", r.spec.Window, a.Name, a.Window)
 	}
-	var dims []Field
-	for _, d := range a.Dimensions {
-		if i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == d }); i >= 0 {
-			dims = append(dims, fields[i])
+	if set, ok := r.set(a); ok {
+		var dims []Field
+		for _, d := range set {
+			if i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == d }); i >= 0 {
+				dims = append(dims, fields[i])
+			}
 		}
+		r.keys(dims, "dimension", "aggregation "+a.Name)
 	}
-	r.keys(dims, "dimension", "aggregation "+a.Name)
+	r.reproducible(a)
 	for i, m := range r.spec.Metrics {
 		path := at("spec.metrics", i)
 		if !r.ok(path) {
@@ -109,8 +119,53 @@ func (r *references) aggregation(a Aggregation, fields []Field) {
 			r.fail(CodeDanglingReference, path+".name", meant(m.Name, "its measures are", names), "aggregation %s has no measure %q", a.Name, m.Name)
 			continue
 		}
-		if x := a.Measures[j]; x.Type != m.Type || x.Field != m.Field {
-			r.fail(CodeConflict, path, "", "metric %s is %s, but the measure of aggregation %s is %s", m.Name, made(m.Type, m.Field), a.Name, made(x.Type, x.Field))
+		if x := a.Measures[j]; x.Type != m.Type || x.Field != m.Field && x.Expression == "" || x.Expression != "" && m.Field != "" {
+			from := x.Field
+			if x.Expression != "" {
+				from = "an expression"
+			}
+			r.fail(CodeConflict, path, "", "metric %s is %s, but the measure of aggregation %s is %s", m.Name, made(m.Type, m.Field), a.Name, made(x.Type, from))
+		}
+	}
+}
+
+// set is the set of dimensions of an aggregation that is compared: of one that
+// has rollups that whose dimensions are the keys.
+func (r *references) set(a Aggregation) ([]string, bool) {
+	if len(a.Rollups) == 0 {
+		return a.Dimensions, true
+	}
+	if !r.ok("spec.keys") {
+		return nil, false
+	}
+	if set, ok := a.Set(fieldsOnly(r.spec.Keys)); ok {
+		return set, true
+	}
+	var sets []string
+	for _, s := range a.Sets() {
+		if len(s) > 0 { // a comparison has a key
+			sets = append(sets, Rollup(s))
+		}
+	}
+	r.fail(CodeConflict, "spec.keys", "they are those of one of: "+strings.Join(sets, "; "), "the keys %s are no set of dimensions that aggregation %s groups by", Rollup(fieldsOnly(r.spec.Keys)), a.Name)
+	return nil, false
+}
+
+// reproducible: the raw events are evidence only of what can be computed from
+// them in a query. invariant C5
+func (r *references) reproducible(a Aggregation) {
+	if r.spec.Evidence.Raw == "" || !r.ok("spec.evidence") {
+		return
+	}
+	const hint = "leave spec.evidence out: causes are not looked for then"
+	if a.Filter != "" {
+		r.fail(CodeConflict, "spec.evidence.raw", hint, "aggregation %s has a filter, which the query over the raw events does not know", a.Name)
+		return
+	}
+	for _, m := range a.Measures {
+		if m.Expression != "" && slices.ContainsFunc(r.spec.Metrics, func(x Metric) bool { return x.Name == m.Name }) {
+			r.fail(CodeConflict, "spec.evidence.raw", hint, "measure %s of aggregation %s is made from an expression, which the query over the raw events does not know", m.Name, a.Name)
+			return
 		}
 	}
 }

@@ -20,7 +20,7 @@ var (
 )
 
 // fixedTables have a fixed name in every dataset.
-var fixedTables = []string{"generations", "watermarks", "batch_loads"}
+var fixedTables = []string{"generations", "watermarks", "batch_loads", "deployments"}
 
 // MaxHorizon is the longest horizon of a StreamJob: as long as Pub/Sub can keep
 // a message.
@@ -33,15 +33,28 @@ func (k *checker) streamJob(s *StreamJobSpec) {
 	if k.ok("spec.jobs", "spec.sources.count") && s.Sources.Count < s.Jobs {
 		k.fail(CodeConflict, "spec.jobs", "", "spec.jobs is %d, but there are only %d subscriptions: a job would have nothing to read", s.Jobs, s.Sources.Count)
 	}
+	k.tuning(s)
+	k.update(s)
+	k.rollout(s)
+	if !k.ok("spec.pipeline") {
+		return
+	}
+	if s.Pipeline == PipelineOther {
+		k.parameters(s)
+		return
+	}
 	k.positive("spec.horizon", s.Horizon)
 	if k.ok("spec.horizon") && s.Horizon.D() > MaxHorizon {
 		k.fail(CodeBadValue, "spec.horizon", "", "spec.horizon is %s: the longest is %s", s.Horizon.D(), MaxHorizon)
+	}
+	if d := s.Deduplication.Horizon; d > s.Horizon && k.ok("spec.horizon", "spec.deduplication") {
+		k.fail(CodeConflict, "spec.deduplication.horizon", "make it shorter, or leave it out",
+			"spec.deduplication.horizon is %s, longer than spec.horizon, %s: an event that late is in no aggregate anyhow", d, s.Horizon)
 	}
 	if k.ok("spec.sinks.bigtable.table", "spec.sinks.bigtable.ids") && s.Sinks.Bigtable.IDs == s.Sinks.Bigtable.Table {
 		k.fail(CodeConflict, "spec.sinks.bigtable.ids", "", "spec.sinks.bigtable.ids is the table of the aggregates: ids have a table of their own")
 	}
 	k.positive("spec.watermark.idle", s.Watermark.Idle)
-	k.tuning(s)
 	if k.ok("spec.sinks.bigtable.instance", "spec.environment") && s.Environment == "production" && len(s.Sinks.Bigtable.Instance) < 6 {
 		k.fail(CodeBadValue, "spec.sinks.bigtable.instance", "", "Bigtable instance %q is too short: ids have at least 6 characters", s.Sinks.Bigtable.Instance)
 	}
@@ -51,7 +64,7 @@ func (k *checker) streamJob(s *StreamJobSpec) {
 		types[f.Name] = f.Type
 	}
 	for i, a := range s.Aggregations {
-		k.aggregation(at("spec.aggregations", i), a, types)
+		k.aggregation(at("spec.aggregations", i), a, s.Event, types)
 	}
 	k.unique("aggregation", len(s.Aggregations), func(i int) (string, string) {
 		return s.Aggregations[i].Name, at("spec.aggregations", i) + ".name"
@@ -78,25 +91,6 @@ func (k *checker) notFixed(path, table string) {
 			k.fail(CodeBadValue, path, "", "%s cannot be %q: kappa keeps a table of its own under that name", path, table)
 		}
 	}
-}
-
-func (k *checker) aggregation(path string, a Aggregation, types map[string]string) {
-	k.window(path+".window", a.Window)
-	for i, d := range a.Dimensions {
-		if _, ok := types[d]; !ok {
-			k.notDeclared(at(path+".dimensions", i), "dimension", d, types)
-		}
-	}
-	var dimensions, measures []named
-	for _, d := range a.Dimensions {
-		dimensions = append(dimensions, named{d, ""})
-	}
-	k.columns("dimension", path+".dimensions", dimensions, aggregateColumns)
-	for i, m := range a.Measures {
-		k.measure(at(path+".measures", i), m.Type, m.Field, types)
-		measures = append(measures, named{m.Name, ".name"})
-	}
-	k.columns("measure", path+".measures", measures, slices.Concat(aggregateColumns, a.Dimensions))
 }
 
 // window: windows are aligned to the Unix epoch, and times in BigQuery have microseconds.

@@ -23,9 +23,9 @@ const (
 // cannot give, and why.
 var ownOptions = []struct{ prefix, why, hint string }{
 	{"min_num_workers", "has a field of its own", "write spec.tuning.minWorkers"},
-	{"update_strategy", "has the service replace the job, whose generations would then not be on record", "remove it"},
-	{"parallel_replace_job", "has two generations of a job run at once, which both count what they read", "remove it"},
-	{"create_or_update_job", "has the service replace the job, whose generations would then not be on record", "remove it"},
+	{"update_strategy", "is given by kappa, where the spec says so", "remove it, and write spec.update.strategy: managed"},
+	{"parallel_replace_job", "has two generations of a job run at once, which both count what they read", "remove it, and say by spec.update.strategy how jobs are replaced"},
+	{"create_or_update_job", "has the service replace the job, whose generations would then not be on record", "remove it; kappa looks whether a job runs, and spec.update.strategy says how it is replaced"},
 }
 
 var (

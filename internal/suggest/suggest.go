@@ -17,6 +17,9 @@ func Closest(word string, candidates []string) string {
 		if strings.EqualFold(word, c) {
 			return c
 		}
+		if len(word) == 2 && len(c) != 3 {
+			continue // of so short a word only a letter can be missing
+		}
 		if d := distance(folded, strings.ToLower(c), fewest); d < fewest {
 			best, fewest = c, d
 		}
@@ -27,7 +30,7 @@ func Closest(word string, candidates []string) string {
 // maxEdits is how many edits still look like a slip and not like another word.
 func maxEdits(word string) int {
 	switch n := len(word); {
-	case n <= 2:
+	case n <= 1:
 		return 0
 	case n <= 5:
 		return 1

@@ -12,7 +12,9 @@ func TestClosest(t *testing.T) {
 		{"topic", "topics"},
 		{"brokrs", "brokers"},
 		{"kay", "key"},
-		{"ke", ""}, // too short to tell
+		{"ke", "key"}, // a letter is missing
+		{"kx", ""},    // of so short a word any could be meant
+		{"k", ""},
 		{"banana", ""},
 		{"", ""},
 		{"count", ""}, // itself is no suggestion

@@ -160,10 +160,17 @@ func tree(w io.Writer, x jobspecs.Explanation, depth int) {
 func name(x jobspecs.Explanation) string { return x.Path[strings.LastIndex(x.Path, ".")+1:] }
 
 func kindOf(x jobspecs.Explanation) string {
+	text := x.Type
 	if x.Required {
-		return x.Type + ", required"
+		text += ", required"
 	}
-	return x.Type
+	if x.Pipeline != "" && !x.Required {
+		text += ","
+	}
+	if x.Pipeline != "" {
+		text += " for pipeline " + x.Pipeline
+	}
+	return text
 }
 
 // paragraph writes a text in lines of at most width characters.
