@@ -3,6 +3,7 @@ package compare
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cloud.google.com/go/bigquery"
@@ -44,9 +45,14 @@ func (q queries) needs() []need {
 	}
 	stream := metrics(keyed("window_start", "job"))
 	stream["generation"], stream["pane"] = bigquery.IntegerFieldType, bigquery.IntegerFieldType
+	batch := metrics(keyed("window_start"))
+	if q.spec.Batch.Shadow != "" {
+		batch = metrics(keyed("window_start", "job"))
+		batch["generation"], batch["pane"] = bigquery.IntegerFieldType, bigquery.IntegerFieldType
+	}
 	all := []need{
-		{q.spec.Batch.Table, "batch.table", "window_start", metrics(keyed("window_start"))},
-		{q.spec.Stream.Table, "stream.table", "window_start", stream},
+		{q.spec.Batch.Table, "batch.table", "window_start", batch},
+		{q.spec.Stream.Table, roleStream, "window_start", stream},
 	}
 	raw := func() map[string]bigquery.FieldType {
 		cols := keyed("event_time", "event_id", "message_id", "position", "job")
@@ -75,8 +81,8 @@ func (q queries) needs() []need {
 }
 
 // preflight refuses tables that the queries could not be right on. It reads
-// metadata alone, which is free.
-func (r *runner) preflight(ctx context.Context, q queries) error {
+// metadata alone, which is free, and from it q learns which rows to compare.
+func (r *runner) preflight(ctx context.Context, q *queries) error {
 	for _, n := range q.needs() {
 		md, err := r.client.DatasetInProject(q.spec.Project, q.spec.Dataset).Table(n.table).Metadata(ctx)
 		if err != nil {
@@ -85,8 +91,43 @@ func (r *runner) preflight(ctx context.Context, q queries) error {
 		if err := n.check(md); err != nil {
 			return err
 		}
+		if n.role == roleStream {
+			q.rollup = q.rollupOf(md.Schema)
+		}
 	}
 	return nil
+}
+
+const roleStream = "stream.table"
+
+// rollupOf is the set of dimensions that has the keys, as the stream's table
+// names it: in the order of its columns. Nil: the table has one set alone.
+func (q queries) rollupOf(schema bigquery.Schema) *string {
+	keys := fieldNames(q.spec.Keys)
+	if slices.Contains(keys, jobspecs.RollupColumn) { // a dimension of that name: such a table has no rollups
+		return nil
+	}
+	var set []string
+	rolled := false
+	for _, f := range schema {
+		rolled = rolled || f.Name == jobspecs.RollupColumn
+		if slices.Contains(keys, f.Name) {
+			set = append(set, f.Name)
+		}
+	}
+	if !rolled {
+		return nil
+	}
+	name := jobspecs.Rollup(set)
+	return &name
+}
+
+func fieldNames(fs []jobspecs.Field) []string {
+	names := make([]string, len(fs))
+	for i, f := range fs {
+		names[i] = f.Name
+	}
+	return names
 }
 
 func (n need) check(md *bigquery.TableMetadata) error {

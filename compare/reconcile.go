@@ -48,6 +48,9 @@ func (q queries) reconcileQuery(spans []Range, counting rowsThatCount) query {
 		{Name: "to", Value: spans[len(spans)-1].To},
 	}
 	params = append(params, counting.params()...)
+	if q.rollup != nil {
+		params = append(params, bigquery.QueryParameter{Name: "rollup", Value: *q.rollup})
+	}
 	if len(spans) > 1 {
 		for i, s := range spans {
 			params = append(params, bigquery.QueryParameter{Name: fmt.Sprintf("from%d", i), Value: s.From},

@@ -77,9 +77,10 @@ func prepare(ctx context.Context, cfg Config) (*prepared, error) {
 		return nil, err
 	}
 	cfg.Progress(Progress{Phase: "preflight", Message: "looking at the tables"})
-	if err := p.runner.preflight(ctx, q); err != nil {
+	if err := p.runner.preflight(ctx, &p.queries); err != nil {
 		return nil, err
 	}
+	q = p.queries
 	cfg.Progress(Progress{Phase: "control", Message: "reading writers, watermarks and batch loads"})
 	c, err := p.runner.readControl(ctx, q)
 	if err != nil {
@@ -153,10 +154,21 @@ func (p *prepared) scope(c control) error {
 	spec, res := p.queries.spec, p.result
 	p.standings = tables.Standings(c.generations)
 	p.stream = decideStream(spec.Stream.Job, c.generations, c.watermarks)
+	var computed []Range // by a shadow
+	if tables.IsShadow(spec.Stream.Job) {
+		p.stream = streamState{settled: true, atMaximum: true}
+		computed = shadowSpans(p.standings, spec.Stream.Job)
+	}
+	if spec.Batch.Shadow != "" {
+		c.loads, c.reloaded = shadowLoads(p.standings, spec.Batch.Shadow), 0
+	}
 	r := c.defaultRange(p.cfg.Range)
 	res.Scope.Range, res.Scope.Default = r, p.cfg.Range.From.IsZero() || p.cfg.Range.To.IsZero()
 	after := max(spec.Stream.SettleAfter.D(), spec.Batch.Cutoff.D())
 	settled, left := decideScope(r, spec.Window.D(), after, c.loads, p.stream)
+	if tables.IsShadow(spec.Stream.Job) {
+		settled, left = withinShadow(settled, left, computed, spec.Window.D())
+	}
 	if len(settled) > maxSpans {
 		return exit.Usagef("the settled windows are %d separate spans of time, one run takes %d", len(settled), maxSpans).
 			WithHint("compare a smaller range with --from and --to")
@@ -169,8 +181,11 @@ func (p *prepared) scope(c control) error {
 	res.Scope.LeftOut = append(res.Scope.LeftOut, left...)
 	res.Scope.Windows = windows(settled, spec.Window.D())
 	if len(c.loads) == 0 {
-		res.Scope.LeftOut = append(res.Scope.LeftOut, LeftOut{LeftOutNotLoaded,
-			fmt.Sprintf("the table %s lists no load of %s", tables.BatchLoads, spec.Batch.Table), 0, []Range{}})
+		nothing := fmt.Sprintf("the table %s lists no load of %s", tables.BatchLoads, spec.Batch.Table)
+		if spec.Batch.Shadow != "" {
+			nothing = fmt.Sprintf("there is no complete backfill of %s", spec.Batch.Shadow)
+		}
+		res.Scope.LeftOut = append(res.Scope.LeftOut, LeftOut{LeftOutNotLoaded, nothing, 0, []Range{}})
 	}
 	res.Batch = c.batchFreshness()
 	res.Stream = StreamFreshness{AtMaximum: p.stream.atMaximum, Jobs: p.stream.jobs, Generations: p.ownWriters()}

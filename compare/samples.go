@@ -85,8 +85,12 @@ func (q queries) sampleSQL(d *difference) string {
 	}
 	where := strings.Join(key, " AND ")
 	sides := fmt.Sprintf("window_start = %s AND %s", timestampLiteral(d.window), where)
+	rollup := ""
+	if q.rollup != nil {
+		rollup = q.inRollup(stringLiteral(*q.rollup))
+	}
 	sql := fmt.Sprintf("SELECT * FROM %s WHERE %s;\nSELECT * FROM %s WHERE %s ORDER BY job, generation, pane;",
-		q.table(q.spec.Batch.Table), sides, q.table(q.spec.Stream.Table), sides)
+		q.table(q.spec.Batch.Table), sides, q.table(q.spec.Stream.Table), sides+rollup)
 	if q.spec.Evidence.Raw != "" {
 		sql += fmt.Sprintf("\nSELECT * FROM %s WHERE event_time >= %s AND event_time < %s AND %s ORDER BY source_time;",
 			q.table(q.spec.Evidence.Raw), timestampLiteral(d.window), timestampLiteral(d.window.Add(q.spec.Window.D())), where)

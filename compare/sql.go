@@ -32,11 +32,14 @@ const classIgnored = "ignored" // rows that do not count, by their writer's stan
 // metrics m0…, so that names of the user never clash with ours.
 type queries struct {
 	spec *jobspecs.ComparisonSpec
+	// rollup is the set of dimensions whose rows are compared, where the stream's
+	// table holds several; nil: it does not.
+	rollup *string
 }
 
 // newQueries checks every identifier.
 func newQueries(spec *jobspecs.ComparisonSpec) (queries, error) {
-	q := queries{spec}
+	q := queries{spec: spec}
 	type ident struct {
 		what, name string
 		check      func(what, name string) error
@@ -116,7 +119,7 @@ func (q queries) reconcile(spans int, counting rowsThatCount) string {
 	var b strings.Builder
 	b.WriteString("WITH\n")
 	q.streamRows(&b, spans, counting)
-	q.sides(&b, spans)
+	q.sides(&b, spans, counting)
 	q.keyed(&b)
 	q.classed(&b)
 	q.grouped(&b)
@@ -173,6 +176,9 @@ func (q queries) rowSize(writer bool) string {
 	}
 	if writer {
 		parts = append(parts, "2 + BYTE_LENGTH(job)", "8", "8") // job, generation, pane
+		if q.rollup != nil {
+			parts = append(parts, size(column(jobspecs.RollupColumn), "STRING"))
+		}
 	}
 	return strings.Join(parts, " + ")
 }
@@ -195,17 +201,26 @@ func (q queries) streamRows(b *strings.Builder, spans int, counting rowsThatCoun
 	}
 	fmt.Fprintf(b, "    IF(%s, 1, 0) AS conflict,\n", strings.Join(conflicts, " OR "))
 	fmt.Fprintf(b, "    COUNT(*) - 1 AS copies,\n    SUM(%s) AS bytes\n", q.rowSize(true))
-	fmt.Fprintf(b, "  FROM %s\n  WHERE %s\n  GROUP BY ", q.table(q.spec.Stream.Table), inScope("window_start", spans))
+	fmt.Fprintf(b, "  FROM %s\n  WHERE %s%s\n  GROUP BY ", q.table(q.spec.Stream.Table), inScope("window_start", spans), q.inRollup("@rollup"))
 	for _, k := range q.spec.Keys {
 		b.WriteString(column(k.Name) + ", ")
 	}
 	b.WriteString("window_start, job, generation, pane\n),\n")
 }
 
+// inRollup keeps the rows of the compared set of dimensions: every event is in
+// each set once. invariant P2
+func (q queries) inRollup(value string) string {
+	if q.rollup == nil {
+		return ""
+	}
+	return " AND " + column(jobspecs.RollupColumn) + " = " + value
+}
+
 // sides puts both sides under each other with counters of presence: keys meet
 // in a GROUP BY, which takes NULL for a value like any other and cannot
 // multiply rows as a join does.
-func (q queries) sides(b *strings.Builder, spans int) {
+func (q queries) sides(b *strings.Builder, spans int, counting rowsThatCount) {
 	b.WriteString("sides AS (\n  SELECT\n")
 	for i, k := range q.spec.Keys {
 		fmt.Fprintf(b, "    %s AS k%d,\n", column(k.Name), i)
@@ -216,7 +231,7 @@ func (q queries) sides(b *strings.Builder, spans int) {
 	for i, m := range q.spec.Metrics {
 		fmt.Fprintf(b, ",\n    %s AS b%d, CAST(NULL AS INT64) AS s%d", column(m.Name), i, i)
 	}
-	fmt.Fprintf(b, "\n  FROM %s\n  WHERE %s\n  UNION ALL\n  SELECT\n    ", q.table(q.spec.Batch.Table), inScope("window_start", spans))
+	fmt.Fprintf(b, "\n  FROM %s\n  UNION ALL\n  SELECT\n    ", q.batchRows(spans, counting))
 	for _, k := range q.keyAliases() {
 		b.WriteString(k + ", ")
 	}
@@ -229,13 +244,13 @@ func (q queries) sides(b *strings.Builder, spans int) {
 }
 
 // merge is the aggregate by which partial values of a metric merge (invariant P2).
-func merge(typ string) string {
-	switch typ {
-	case "min":
+func merge(m jobspecs.Metric) string {
+	switch m.Merge() {
+	case jobspecs.MergeLeast:
 		return "MIN"
-	case "max":
+	case jobspecs.MergeGreatest:
 		return "MAX"
-	default: // count and sum add up
+	default:
 		return "SUM"
 	}
 }
@@ -247,7 +262,7 @@ func (q queries) keyed(b *strings.Builder) {
 	b.WriteString("    SUM(copies) AS copies, SUM(conflicts) AS conflicts,\n")
 	b.WriteString("    SUM(batch_bytes) AS batch_bytes, SUM(stream_bytes) AS stream_bytes")
 	for i, m := range q.spec.Metrics {
-		fmt.Fprintf(b, ",\n    %s(b%d) AS b%d, %s(s%d) AS s%d", merge(m.Type), i, i, merge(m.Type), i, i)
+		fmt.Fprintf(b, ",\n    %s(b%d) AS b%d, %s(s%d) AS s%d", merge(m), i, i, merge(m), i, i)
 	}
 	fmt.Fprintf(b, "\n  FROM sides\n  GROUP BY %s, w, ignored\n),\n", keys)
 }

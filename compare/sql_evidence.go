@@ -3,6 +3,8 @@ package compare
 import (
 	"fmt"
 	"strings"
+
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // An event set is a subset of the deliveries of a key's events.
@@ -70,7 +72,7 @@ func (q queries) evidence(counting rowsThatCount) string {
 			d, setNames[s], setNames[s], setNames[s], d, setNames[s])
 		for m, metric := range q.spec.Metrics {
 			for _, c := range q.evidenceColumns(s, m) {
-				b.WriteString(",\n  " + modelValue(metric.Type, m, s, c.counting) + " AS " + c.name)
+				b.WriteString(",\n  " + modelValue(metric, m, s, c.counting) + " AS " + c.name)
 			}
 		}
 	}
@@ -101,11 +103,11 @@ func (q queries) evidenceColumns(s eventSet, m int) []evidenceColumn {
 	return cols
 }
 
-func modelValue(typ string, m int, s eventSet, c counting) string {
+func modelValue(metric jobspecs.Metric, m int, s eventSet, c counting) string {
 	seen := fmt.Sprintf("d_%s > 0", setNames[s])
 	switch {
-	case typ == "min" || typ == "max":
-		return fmt.Sprintf("%s(IF(%s, m%d, NULL))", merge(typ), seen, m)
+	case metric.Merge() != jobspecs.MergeAdd:
+		return fmt.Sprintf("%s(IF(%s, m%d, NULL))", merge(metric), seen, m)
 	case c == countRecords:
 		return fmt.Sprintf("SUM(IF(%s, m%d * r_%s, NULL))", seen, m, setNames[s])
 	case c == countDeliveries:

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -54,6 +55,10 @@ type world struct {
 	spec   *jobspecs.Comparison
 	rows   map[string][]record
 	events int
+
+	dimensions []string // of the aggregation; nil: the keys
+	rollups    [][]string
+	shadow     string // table of a shadow; empty: none
 }
 
 var eventFields = jobspecs.Event{Fields: []jobspecs.Field{{Name: "origin", Type: "STRING"}, {Name: "gate", Type: "INT64"}, {Name: "slot", Type: "TIMESTAMP"},
@@ -189,13 +194,18 @@ func (w *world) create() {
 		}
 	}
 	must(ds.Create(ctxBackground, nil))
-	agg := jobspecs.Aggregation{Name: "flights", Dimensions: keyNames(w.spec), Table: "stream_flights"}
+	agg := jobspecs.Aggregation{Name: "flights", Dimensions: keyNames(w.spec), Table: "stream_flights", Rollups: w.rollups}
+	if w.dimensions != nil {
+		agg.Dimensions = w.dimensions
+	}
 	load := jobspecs.BatchLoadSpec{Table: "batch_flights", Keys: w.spec.Spec.Keys}
 	for _, m := range w.spec.Spec.Metrics {
-		agg.Measures = append(agg.Measures, jobspecs.Measure(m))
+		agg.Measures = append(agg.Measures, jobspecs.Measure{Name: m.Name, Type: m.Type, Field: m.Field})
 		load.Metrics = append(load.Metrics, jobspecs.Field{Name: m.Name, Type: "INT64"})
 	}
-	for _, t := range []tables.Table{tables.Batch(load), tables.Aggregate(agg, eventFields), tables.Raw("raw_flights", eventFields), tables.Late("late_flights", eventFields),
+	beside := agg
+	beside.Table = cmp.Or(w.shadow, "stream_none")
+	for _, t := range []tables.Table{tables.Batch(load), tables.Aggregate(agg, eventFields), tables.Aggregate(beside, eventFields), tables.Raw("raw_flights", eventFields), tables.Late("late_flights", eventFields),
 		tables.GenerationsTable(), tables.WatermarksTable(), tables.BatchLoadsTable()} {
 		must(ds.Table(t.Name).Create(ctxBackground, t.Metadata()))
 		for part := range slices.Chunk(w.rows[t.Name], 400) {

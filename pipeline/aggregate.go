@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
@@ -21,16 +20,19 @@ func init() {
 	register.Iter1[[]byte]()
 }
 
-// partialFn aggregates the events of a bundle by key and window before they
-// are shuffled: a late pane then comes from all late events of a bundle, not
-// from each. What it emits stands at the smallest event time it holds, which
-// is in the window.
+// partialFn aggregates the events of a bundle by set of dimensions, key and
+// window before they are shuffled: a late pane then comes from all late events
+// of a bundle, not from each. What it emits stands at the smallest event time
+// it holds, which is in the window.
 type partialFn struct {
 	Plan  *Plan
 	Index int // of the aggregation
 
-	groups  map[string]*group
-	scratch []byte
+	formulas *formulas
+	groups   map[string]*group
+	scratch  []byte
+	dims     dimensions // of the event
+	adds     []partial  // what it adds to each measure
 }
 
 type group struct {
@@ -40,6 +42,16 @@ type group struct {
 
 // mostGroups bounds what a bundle gathers before it emits.
 const mostGroups = 1 << 16
+
+// Setup compiles the expressions.
+func (f *partialFn) Setup() (err error) {
+	agg := &f.Plan.Aggregations[f.Index]
+	f.adds = make([]partial, len(agg.Measures))
+	if f.formulas, err = f.Plan.formulas(agg); err != nil {
+		return fmt.Errorf("aggregation %s: %w", agg.Name, err)
+	}
+	return nil
+}
 
 // StartBundle forgets what a failed bundle may have left.
 func (f *partialFn) StartBundle(func(beam.EventTime, []byte, []byte)) {
@@ -55,24 +67,61 @@ func (f *partialFn) ProcessElement(ctx context.Context, data []byte, emit func(b
 		if data, err = f.Plan.readPacked(data, &e); err != nil {
 			return fmt.Errorf("aggregate %s: %w", agg.Name, err)
 		}
-		f.scratch = binary.BigEndian.AppendUint64(f.scratch[:0], uint64(floor(e.time, agg.Window.Microseconds())))
-		for _, d := range agg.Dims {
-			f.scratch = appendValue(f.scratch, e.values[d], f.Plan.usedKind(d))
+		if taken, err := f.measure(ctx, agg, &e); err != nil {
+			return err
+		} else if !taken {
+			continue
 		}
-		g, ok := f.groups[string(f.scratch)]
-		if !ok {
-			g = &group{least: e.time, partials: make([]partial, len(agg.Measures))}
-			f.groups[string(f.scratch)] = g
-		}
-		g.least = min(g.least, e.time)
-		for i, m := range agg.Measures {
-			if err := g.partials[i].merge(m.Op, partialOf(m, e.values)); err != nil {
-				return f.Plan.overflow(ctx, agg, i, f.scratch[8:], e.time, err)
+		f.Plan.dimensions(&f.dims, agg, &e)
+		for set := range max(1, len(agg.Sets)) {
+			if err := f.add(ctx, agg, set, &e); err != nil {
+				return err
 			}
 		}
+		if len(f.groups) >= mostGroups {
+			f.FinishBundle(emit)
+		}
 	}
-	if len(f.groups) >= mostGroups {
-		f.FinishBundle(emit)
+	return nil
+}
+
+// measure computes what an event adds to each measure, the same in every set;
+// false: nothing, for it is filtered out.
+func (f *partialFn) measure(ctx context.Context, agg *Aggregation, e *packed) (bool, error) {
+	if f.formulas != nil {
+		if taken, err := f.formulas.takes(e); err != nil {
+			return false, f.Plan.unevaluated(ctx, agg, "filter", e, err)
+		} else if !taken {
+			return false, nil
+		}
+	}
+	for i, m := range agg.Measures {
+		if m.Expression == "" {
+			f.adds[i] = partialOf(m, e.values)
+			continue
+		}
+		var err error
+		if f.adds[i], err = f.formulas.partialOf(i, m.Op, e); err != nil {
+			return false, f.Plan.unevaluated(ctx, agg, "measure "+m.Name, e, err)
+		}
+	}
+	return true, nil
+}
+
+// add adds an event to its group in a set.
+func (f *partialFn) add(ctx context.Context, agg *Aggregation, set int, e *packed) error {
+	f.scratch = binary.BigEndian.AppendUint64(f.scratch[:0], uint64(floor(e.time, agg.Window.Microseconds())))
+	f.scratch = agg.appendKey(f.scratch, set, &f.dims)
+	g, ok := f.groups[string(f.scratch)]
+	if !ok {
+		g = &group{least: e.time, partials: make([]partial, len(agg.Measures))}
+		f.groups[string(f.scratch)] = g
+	}
+	g.least = min(g.least, e.time)
+	for i, m := range agg.Measures {
+		if err := g.partials[i].merge(m.Op, f.adds[i]); err != nil {
+			return f.Plan.overflow(ctx, agg, i, f.scratch[8:], e.time, err)
+		}
 	}
 	return nil
 }
@@ -176,42 +225,7 @@ func readPanes(data []byte, measures int, fn func(*paneRow) error) error {
 func (p *Plan) overflow(ctx context.Context, agg *Aggregation, measure int, key []byte, at int64, err error) error {
 	err = fmt.Errorf("aggregation %s, measure %s, key (%s), window of %s: %w", agg.Name, agg.Measures[measure].Name,
 		p.describeKey(agg, key), time.UnixMicro(at).UTC().Format(time.RFC3339), err)
-	if rt, open := openRuntime(ctx, p); open == nil {
-		return rt.fail(err)
-	}
-	return err
-}
-
-// dims reads the dimensions of a key.
-func (p *Plan) dims(agg *Aggregation, key []byte) ([]Value, error) {
-	out := make([]Value, len(agg.Dims))
-	var err error
-	for i, d := range agg.Dims {
-		if out[i], key, err = readPackedValue(key, p.usedKind(d)); err != nil {
-			return nil, fmt.Errorf("aggregation %s: key: %w", agg.Name, err)
-		}
-	}
-	return out, nil
-}
-
-func (p *Plan) describeKey(agg *Aggregation, key []byte) string {
-	dims, err := p.dims(agg, key)
-	if err != nil {
-		return "?"
-	}
-	var b strings.Builder
-	for i, d := range agg.Dims {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(p.Fields[p.Used[d]].Name + "=")
-		if s := dims[i].text(p.usedKind(d)); s != nil {
-			b.WriteString(*s)
-		} else {
-			b.WriteString("null")
-		}
-	}
-	return b.String()
+	return p.failed(ctx, err)
 }
 
 // paneRow is one pane of a key and window, as it is shuffled to the sinks.

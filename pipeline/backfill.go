@@ -20,41 +20,81 @@ import (
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/gcp"
+	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
 func init() {
 	beam.RegisterDoFn(&archiveFn{})
+	beam.RegisterDoFn(&filesFn{})
+	beam.RegisterDoFn(&tableFn{})
 }
 
 const gsPrefix = "gs://"
 
-// FindArchive makes p a batch over the Avro files that match a pattern: local
-// (as filepath.Match has it) or gs://BUCKET/PATTERN (as path.Match has it).
-func (p *Plan) FindArchive(ctx context.Context, pattern string) error {
-	files, err := p.matches(ctx, pattern)
-	if err != nil {
-		return err
-	}
-	if len(files) == 0 {
-		return exit.Environmentf("no file matches --archive=%s", pattern).
-			WithHint("name the Avro files that the archive's Cloud Storage subscription wrote")
-	}
-	sort.Strings(files)
-	p.Archive = files
-	return nil
+// Batch is what a backfill reads: the archive, files of events or a table, and
+// the events of a span of event time alone.
+type Batch struct {
+	Archive []string // Avro files of a Cloud Storage subscription
+	Files   []string // files of events
+	Table   string   // PROJECT.DATASET.TABLE with the columns of a raw table
+
+	From, To int64    // event time, the end exclusive, in microseconds; both 0: all
+	Slices   []string // of the table: one query each
+	Counting []string // writers, JOB@GENERATION, whose rows of the table are preferred
+	MaxBytes int64    // that a query on the table may bill; 0: any
 }
 
-func (p *Plan) matches(ctx context.Context, pattern string) ([]string, error) {
+// Given reports whether there is anything to read, so that the run is a batch.
+func (b *Batch) Given() bool { return len(b.Archive) > 0 || len(b.Files) > 0 || b.Table != "" }
+
+// Within makes p leave out what happened outside of a span.
+func (p *Plan) Within(span tables.Span) {
+	p.Batch.From, p.Batch.To = span.From.UnixMicro(), span.To.UnixMicro()
+}
+
+// within reports whether an event is in the span. What has no time is not known
+// to be outside: it is kept in the raw table, and reported.
+func (b *Batch) within(m *Message) bool {
+	return b.From == b.To || m.Time == unknownTime || b.From <= m.Time && m.Time < b.To
+}
+
+// FindArchive makes p a batch over the Avro files that match a pattern: local
+// (as filepath.Match has it) or gs://BUCKET/PATTERN (as path.Match has it).
+func (p *Plan) FindArchive(ctx context.Context, pattern string) (err error) {
+	p.Batch.Archive, err = p.find(ctx, "archive", pattern, "name the Avro files that the archive's Cloud Storage subscription wrote")
+	return err
+}
+
+// FindFiles makes p a batch over files of events; the pattern as FindArchive has it.
+func (p *Plan) FindFiles(ctx context.Context, pattern string) (err error) {
+	p.Batch.Files, err = p.find(ctx, "files", pattern, "name files of events: JSON lines or Avro")
+	return err
+}
+
+// find lists the files that match a pattern, sorted.
+func (p *Plan) find(ctx context.Context, flag, pattern, hint string) ([]string, error) {
+	files, err := p.matches(ctx, flag, pattern)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, exit.Environmentf("no file matches --%s=%s", flag, pattern).WithHint("%s", hint)
+	}
+	sort.Strings(files)
+	return files, nil
+}
+
+func (p *Plan) matches(ctx context.Context, flag, pattern string) ([]string, error) {
 	if !strings.HasPrefix(pattern, gsPrefix) {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
-			return nil, exit.Usagef("--archive=%s: %w", pattern, err)
+			return nil, exit.Usagef("--%s=%s: %w", flag, pattern, err)
 		}
 		return files, nil
 	}
 	bucket, glob, ok := strings.Cut(strings.TrimPrefix(pattern, gsPrefix), "/")
 	if _, err := path.Match(glob, ""); err != nil || !ok || bucket == "" {
-		return nil, exit.Usagef("--archive=%s is not gs://BUCKET/PATTERN", pattern)
+		return nil, exit.Usagef("--%s=%s is not gs://BUCKET/PATTERN", flag, pattern)
 	}
 	client, err := p.storage(ctx)
 	if err != nil {
@@ -87,6 +127,22 @@ func (p *Plan) storage(ctx context.Context) (*storage.Client, error) {
 		return nil, err
 	}
 	return platform.Storage(ctx)
+}
+
+// readBatch reads what a batch is over: one element for each file or query, so that
+// they are spread over the workers.
+func readBatch(s beam.Scope, p *Plan) beam.PCollection {
+	parts := func(s beam.Scope, list []string) beam.PCollection { return beam.Reshuffle(s, beam.CreateList(s, list)) }
+	switch {
+	case len(p.Batch.Archive) > 0:
+		s = s.Scope("ReadArchive")
+		return beam.ParDo(s, &archiveFn{Plan: p}, parts(s, p.Batch.Archive))
+	case len(p.Batch.Files) > 0:
+		s = s.Scope("ReadFiles")
+		return beam.ParDo(s, &filesFn{Plan: p}, parts(s, p.Batch.Files))
+	}
+	s = s.Scope("ReadTable")
+	return beam.ParDo(s, &tableFn{Plan: p}, parts(s, p.Batch.Slices))
 }
 
 // OpenFile opens a local file or an object, gs://BUCKET/OBJECT.
@@ -149,34 +205,62 @@ func (f *archiveFn) Setup(ctx context.Context) (err error) {
 
 // ProcessElement reads a file.
 func (f *archiveFn) ProcessElement(ctx context.Context, file string, emit func(beam.EventTime, *Messages)) error {
-	platform, err := f.Plan.platform()
+	return f.rt.readFile(ctx, f.Plan, file, emit, func(r io.Reader, add func(...*Message)) error {
+		return readArchive(r, func(a *archived) {
+			add(newMessages(a.MessageID, a.Data, a.Attributes, a.PublishTime.UnixMicro(), unknownTime)...)
+		})
+	})
+}
+
+// readFile opens a file of a batch, hands it to read and emits the messages that
+// are added.
+func (rt *runtime) readFile(ctx context.Context, p *Plan, file string, emit func(beam.EventTime, *Messages), read func(io.Reader, func(...*Message)) error) error {
+	platform, err := p.platform()
 	if err != nil {
-		return f.rt.fail(err)
+		return rt.fail(err)
 	}
 	r, err := OpenFile(ctx, platform, file)
 	if err != nil {
-		return f.rt.fail(err)
+		return rt.fail(err)
 	}
 	defer r.Close()
-	var batch Messages
-	flush := func() {
-		if len(batch.List) > 0 {
-			f.rt.add(ctx, counterMessages, int64(len(batch.List)))
-			emit(eventTime(batch.least()), &Messages{noSubscription, batch.List})
-			batch.List = nil
-		}
+	g := &gathering{ctx: ctx, rt: rt, batch: &p.Batch, emit: emit}
+	if err := read(r, g.add); err != nil {
+		return rt.fail(fmt.Errorf("read %s: %w", file, err))
 	}
-	err = readArchive(r, func(a *archived) {
-		batch.List = append(batch.List, newMessages(a.MessageID, a.Data, a.Attributes, a.PublishTime.UnixMicro(), unknownTime)...)
-		if len(batch.List) >= pullMessages {
-			flush()
-		}
-	})
-	if err != nil {
-		return f.rt.fail(fmt.Errorf("read %s: %w", file, err))
-	}
-	flush()
+	g.flush()
 	return nil
+}
+
+// gathering emits messages of a batch together.
+type gathering struct {
+	ctx   context.Context
+	rt    *runtime
+	batch *Batch
+	emit  func(beam.EventTime, *Messages)
+	list  []*Message
+}
+
+// add adds what is in the span, and counts all.
+func (g *gathering) add(ms ...*Message) {
+	g.rt.add(g.ctx, counterMessages, int64(len(ms)))
+	for _, m := range ms {
+		if g.batch.within(m) {
+			g.list = append(g.list, m)
+		}
+	}
+	if len(g.list) >= pullMessages {
+		g.flush()
+	}
+}
+
+func (g *gathering) flush() {
+	if len(g.list) == 0 {
+		return
+	}
+	ms := &Messages{noSubscription, g.list}
+	g.list = nil
+	g.emit(eventTime(ms.least()), ms)
 }
 
 // readArchive calls fn for each record of an Avro file.

@@ -25,10 +25,13 @@ func init() {
 // generations have left as well.
 //
 // An id always has the same event time, hence the same key. The timer fires
-// when the watermark has passed the end of the slice by the horizon; an event
-// that may still be counted was read when its source's watermark was at most
-// its own time plus the horizon, and holds the watermark there until it has
-// been through here, so no id is forgotten too early.
+// when the watermark has passed the end of the slice by as long as ids are
+// remembered. An event that is deduplicated was read when its source's
+// watermark was at most its own time plus that, and holds the watermark there
+// until it has been through here, so no id is forgotten too early. Where ids are
+// remembered for less than the horizon, an event that was read later than that
+// comes in a pack of its own (unremembered), which is handed on as it is and
+// counted: whether it came before is not known.
 //
 // What is forgotten is left for the next generation: a drain fires all timers,
 // and the state dies with the job. That it is left as well where a slice ends
@@ -58,13 +61,16 @@ func (f *dedupFn) Setup(ctx context.Context) (err error) {
 
 // ProcessElement hands on what is new in a pack.
 func (f *dedupFn) ProcessElement(ctx context.Context, sp state.Provider, tp timers.Provider, key string, data []byte, emit func([]byte)) error {
-	entries, _, err := f.Seen.Read(sp)
-	if err != nil {
-		return fmt.Errorf("read the ids of %s: %w", key, err)
-	}
 	k, err := readPackKey(key)
 	if err != nil {
 		return err
+	}
+	if k.slice == unremembered {
+		return f.pass(ctx, key, data, emit)
+	}
+	entries, _, err := f.Seen.Read(sp)
+	if err != nil {
+		return fmt.Errorf("read the ids of %s: %w", key, err)
 	}
 	var added []byte
 	if len(entries) == 0 {
@@ -123,11 +129,26 @@ func (f *dedupFn) ProcessElement(ctx context.Context, sp state.Provider, tp time
 	return nil
 }
 
+// pass hands on a pack of events that are too late to be deduplicated.
+func (f *dedupFn) pass(ctx context.Context, key string, data []byte, emit func([]byte)) error {
+	var event packed
+	var err error
+	events := int64(0)
+	for rest := data; len(rest) > 0; events++ {
+		if rest, err = f.Plan.readPacked(rest, &event); err != nil {
+			return fmt.Errorf("deduplicate %s: %w", key, err)
+		}
+	}
+	f.rt.add(ctx, counterUndeduplicated, events) // invariant P3: the leak is counted
+	emit(data)
+	return nil
+}
+
 // first begins a bag: it sets the timer, and returns the ids that were left
 // for it. An archive's messages do not say where they were read, and the
 // windows of a backfill are its own alone: it follows nobody.
 func (f *dedupFn) first(ctx context.Context, tp timers.Provider, k packKey) ([]byte, error) {
-	f.Expiry.Set(tp, time.UnixMicro(k.slice).Add(f.Plan.Slice+f.Plan.Horizon))
+	f.Expiry.Set(tp, time.UnixMicro(k.slice).Add(f.Plan.Slice+f.Plan.Remember))
 	if k.subscription == noSubscription {
 		return nil, nil
 	}

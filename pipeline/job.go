@@ -54,7 +54,7 @@ func (c Config) Validate() error {
 	switch {
 	case c.Plan == nil:
 		return errors.New("pipeline: no plan")
-	case len(c.Plan.Subscriptions) == 0 && len(c.Plan.Archive) == 0:
+	case len(c.Plan.Subscriptions) == 0 && !c.Plan.Batch.Given():
 		return errors.New("pipeline: nothing to read")
 	case c.Runner == "":
 		return errors.New("pipeline: no runner")
@@ -124,7 +124,7 @@ func (rt *runtime) execute(ctx context.Context, runner string, plan *Plan) error
 	p, s := beam.NewPipelineWithRoot()
 	Build(s, plan)
 	rt.log.Info("pipeline_starting", "job", plan.Job, "generation", plan.Generation, "runner", runner,
-		"subscriptions", len(plan.Subscriptions), "files", len(plan.Archive))
+		"subscriptions", len(plan.Subscriptions), "files", len(plan.Batch.Archive)+len(plan.Batch.Files))
 	if _, err := beam.Run(ctx, runner, p); err != nil {
 		return rt.failed(fmt.Errorf("run job %s: %w", plan.Writer(), err))
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Op is how a measure is computed and how its partial values merge.
@@ -17,16 +18,14 @@ const (
 	Max
 )
 
+var opNames = [...]string{Count: "count", Sum: "sum", Min: "min", Max: "max"}
+
+// String is the name of the operation.
+func (o Op) String() string { return opNames[o] }
+
 func opOf(t string) (Op, error) {
-	switch t {
-	case "count":
-		return Count, nil
-	case "sum":
-		return Sum, nil
-	case "min":
-		return Min, nil
-	case "max":
-		return Max, nil
+	if i := slices.Index(opNames[:], t); i >= 0 {
+		return Op(i), nil
 	}
 	return 0, fmt.Errorf("type %q is not count, sum, min or max", t)
 }
@@ -64,7 +63,7 @@ func (p *partial) merge(op Op, o partial) error {
 	return nil
 }
 
-// partialOf is what one event adds to a measure.
+// partialOf is what one event adds to a measure without an expression.
 func partialOf(m Measure, values []Value) partial {
 	if m.Op == Count {
 		return partial{valid: true, value: 1}

@@ -105,7 +105,18 @@ type packFn struct {
 type packKey struct {
 	subscription int
 	shard        uint32
-	slice        int64 // start, microseconds
+	slice        int64 // start, microseconds; or unremembered
+}
+
+// unremembered is the slice of events whose ids are not looked up any more.
+const unremembered = -1
+
+// slice is the slice of event time by which an event is deduplicated.
+func (p *Plan) slice(e *Event) int64 {
+	if tooLate(e, p.Remember) {
+		return unremembered
+	}
+	return floor(e.Time, p.Slice.Microseconds())
 }
 
 type pack struct {
@@ -125,7 +136,7 @@ func (f *packFn) StartBundle(func(beam.EventTime, string, []byte)) {
 func (f *packFn) ProcessElement(es *Events, emit func(beam.EventTime, string, []byte)) {
 	for _, e := range es.List {
 		id := idBytes(e.ID)
-		k := packKey{es.Subscription, shardOf(id, f.Plan.Shards), floor(e.Time, f.Plan.Slice.Microseconds())}
+		k := packKey{es.Subscription, shardOf(id, f.Plan.Shards), f.Plan.slice(e)}
 		p, ok := f.packs[k]
 		if !ok {
 			p = &pack{least: e.Time}

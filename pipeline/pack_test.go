@@ -189,7 +189,7 @@ func TestPlan(t *testing.T) {
 		t.Errorf("subscriptions (-want +got)\n%s", diff)
 	}
 	if diff := cmp.Diff([]Aggregation{{Name: "flights_by_origin", Table: "stream_flights", Window: time.Hour, Dims: []int{0},
-		Measures: []Measure{{"flights", Count, -1}, {"delay_sum", Sum, 1}, {"distance_sum", Sum, 2}}}}, p.Aggregations); diff != "" {
+		Measures: []Measure{{Name: "flights", Op: Count, Field: -1}, {Name: "delay_sum", Op: Sum, Field: 1}, {Name: "distance_sum", Op: Sum, Field: 2}}}}, p.Aggregations); diff != "" {
 		t.Errorf("aggregations (-want +got)\n%s", diff)
 	}
 	for name, bad := range map[string]func(*jobspecs.StreamJobSpec){

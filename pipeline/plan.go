@@ -22,6 +22,11 @@ const (
 	Timestamp // microseconds since the epoch
 )
 
+var kindNames = [...]string{String: "STRING", Int64: "INT64", Timestamp: "TIMESTAMP"}
+
+// String is the name of the kind.
+func (k Kind) String() string { return kindNames[k] }
+
 // Field is a named, typed field of an event.
 type Field struct {
 	Name string
@@ -30,18 +35,28 @@ type Field struct {
 
 // Measure is one additive value of an aggregation.
 type Measure struct {
-	Name  string
-	Op    Op
-	Field int // index into Plan.Used; -1 for count
+	Name       string
+	Op         Op
+	Field      int    // index into Plan.Used; -1: it has none
+	Expression string // over the event, in the place of a field
 }
 
-// Aggregation groups events by dimensions and fixed windows.
+// Aggregation groups events by sets of dimensions and fixed windows.
 type Aggregation struct {
 	Name     string
 	Table    string
 	Window   time.Duration
 	Dims     []int // indexes into Plan.Used
+	Sets     []Set // all dimensions, then the rollups; none without rollups: keys then have no set
 	Measures []Measure
+	Filter   string // of the events; empty: all are taken
+}
+
+// Set is a set of dimensions by which an aggregation groups.
+type Set struct {
+	Rollup string // its name in the table
+	Rows   string // what its row keys in Bigtable begin with
+	Dims   []int  // indexes into Aggregation.Dims, ascending
 }
 
 // Plan is a stream job's spec resolved for one of its jobs: all that the
@@ -56,12 +71,13 @@ type Plan struct {
 
 	Subscriptions []string // full names; none in a backfill
 	Native        bool     // the runner reads Pub/Sub itself (Dataflow)
-	Archive       []string // files of a backfill
+	Batch         Batch    // what a backfill reads
 
 	Fields       []Field // columns of the raw table
 	Used         []int   // those that aggregations use, indexes into Fields
 	Aggregations []Aggregation
 	Horizon      time.Duration
+	Remember     time.Duration // of event ids, behind the watermark; the horizon at most
 	Delay, Idle  time.Duration // of the watermark
 	Interval     time.Duration // between bundles of our own reader while messages are few
 
@@ -122,7 +138,13 @@ func NewPlan(spec *jobspecs.StreamJob, job string, generation int64) (*Plan, err
 	if len(p.Aggregations) == 0 {
 		return nil, exit.Usagef("stream job %s has no aggregations", spec.Metadata.Name)
 	}
-	p.Slice = tables.SliceSize(p.Horizon)
+	if p.Remember = s.Deduplication.Horizon.D(); p.Remember == 0 {
+		p.Remember = p.Horizon
+	}
+	if p.Remember < 0 || p.Remember > p.Horizon {
+		return nil, exit.Usagef("event ids are remembered for %s, but the horizon is %s", p.Remember, p.Horizon)
+	}
+	p.Slice = tables.SliceSize(p.Remember)
 	return p, nil
 }
 
@@ -142,7 +164,7 @@ func (p *Plan) inherits(w tables.Writer) bool {
 }
 
 func (p *Plan) aggregation(a jobspecs.Aggregation, index map[string]int) (Aggregation, error) {
-	agg := Aggregation{Name: a.Name, Table: a.Table, Window: a.Window.D()}
+	agg := Aggregation{Name: a.Name, Table: a.Table, Window: a.Window.D(), Filter: a.Filter}
 	if agg.Window <= 0 || agg.Window%time.Second != 0 { // row keys hold seconds
 		return agg, fmt.Errorf("window %s is not a whole number of seconds", agg.Window)
 	}
@@ -159,16 +181,31 @@ func (p *Plan) aggregation(a jobspecs.Aggregation, index map[string]int) (Aggreg
 			return agg, fmt.Errorf("measure %s: %w", m.Name, err)
 		}
 		field := -1
-		if op != Count {
+		switch {
+		case m.Expression != "" && m.Field != "":
+			return agg, fmt.Errorf("measure %s has a field and an expression", m.Name)
+		case m.Expression == "" && op != Count:
 			i, ok := index[m.Field]
 			if !ok || p.Fields[i].Kind != Int64 {
 				return agg, fmt.Errorf("measure %s: %q is not an INT64 field of the event", m.Name, m.Field)
 			}
 			field = p.use(i)
 		}
-		agg.Measures = append(agg.Measures, Measure{Name: m.Name, Op: op, Field: field})
+		agg.Measures = append(agg.Measures, Measure{Name: m.Name, Op: op, Field: field, Expression: m.Expression})
 	}
-	return agg, nil
+	if len(a.Rollups) > 0 {
+		for i, set := range a.Sets() {
+			if i > 0 && len(set) != len(a.Rollups[i-1]) {
+				return agg, fmt.Errorf("rollup (%s) holds what is not a dimension", jobspecs.Rollup(a.Rollups[i-1]))
+			}
+			s := Set{Rollup: jobspecs.Rollup(set), Rows: tables.KeySpace(a, set)}
+			for _, d := range set {
+				s.Dims = append(s.Dims, slices.Index(a.Dimensions, d))
+			}
+			agg.Sets = append(agg.Sets, s)
+		}
+	}
+	return agg, p.useFormulas(&agg)
 }
 
 // use returns the index in Used of the field i, adding it if need be.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -63,10 +64,21 @@ func (m *memory) read(t testing.TB, a jobspecs.Aggregation, void ...string) tota
 	return text(merged)
 }
 
+// key is dimensions and window of a row; with rollups, the dimensions of the
+// row's set, behind its name.
 func key(a jobspecs.Aggregation, row map[string]bigquery.Value) string {
 	var k []string
+	set := a.Dimensions
+	if len(a.Rollups) > 0 {
+		set = strings.FieldsFunc(row[jobspecs.RollupColumn].(string), func(r rune) bool { return r == ',' })
+		k = append(k, "["+jobspecs.Rollup(set)+"]")
+	}
 	for _, d := range a.Dimensions {
-		k = append(k, fmt.Sprint(row[d]))
+		if v := row[d]; slices.Contains(set, d) {
+			k = append(k, fmt.Sprint(v))
+		} else if v != nil {
+			k = append(k, fmt.Sprintf("%s=%v of another set", d, v))
+		}
 	}
 	return strings.Join(append(k, row["window_start"].(string)), " ")
 }
@@ -100,7 +112,11 @@ func (m *memory) readCells(t testing.TB, a jobspecs.Aggregation) totals {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name != a.Name {
+		rollup, ours := jobspecs.Rollup(a.Dimensions), name == a.Name
+		if of, set, ok := strings.Cut(name, ":"); ok && len(a.Rollups) > 0 {
+			rollup, ours = set, of == a.Name
+		}
+		if !ours {
 			continue
 		}
 		cell, err := tables.ParseQualifier(parts[1])
@@ -111,6 +127,9 @@ func (m *memory) readCells(t testing.TB, a jobspecs.Aggregation) totals {
 			t.Errorf("cell %s has timestamp %s, want %s", id, parts[2], want)
 		}
 		var k []string
+		if len(a.Rollups) > 0 {
+			k = append(k, "["+rollup+"]")
+		}
 		for _, d := range dims {
 			if d == nil {
 				k = append(k, "<nil>")

@@ -45,6 +45,7 @@ const (
 	counterLate
 	counterPanes
 	counterBad
+	counterUndeduplicated
 	numCounters
 )
 
@@ -52,7 +53,7 @@ const (
 // that Dataflow shows them.
 var counterNames = [numCounters]string{
 	worker.CounterMessages, worker.CounterEvents, worker.CounterDuplicates,
-	worker.CounterLate, worker.CounterPanes, worker.CounterBad,
+	worker.CounterLate, worker.CounterPanes, worker.CounterBad, worker.CounterUndeduplicated,
 }
 
 var beamCounters = func() (c [numCounters]beam.Counter) {

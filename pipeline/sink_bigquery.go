@@ -10,6 +10,8 @@ import (
 	"cloud.google.com/go/bigquery"
 	"github.com/apache/beam/sdks/v2/go/pkg/beam"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 func init() {
@@ -179,6 +181,9 @@ func (f *paneRowsFn) Setup(ctx context.Context) (err error) {
 	}
 	agg := &f.Plan.Aggregations[f.Index]
 	f.columns = nil
+	if len(agg.Sets) > 0 {
+		f.columns = append(f.columns, jobspecs.RollupColumn)
+	}
 	for _, d := range agg.Dims {
 		f.columns = append(f.columns, f.Plan.Fields[f.Plan.Used[d]].Name)
 	}
@@ -211,15 +216,19 @@ func (f *paneRowsFn) ProcessElement(ctx context.Context, data []byte, emit func(
 	return nil
 }
 
-// row makes the row of a pane; its insert id is key, window, writer and pane.
+// row makes the row of a pane; its insert id is key, the set of dimensions
+// included, window, writer and pane.
 // invariant P1
 func (f *paneRowsFn) row(agg *Aggregation, p *paneRow, now string) (*Row, error) {
-	dims, err := f.Plan.dims(agg, p.key)
+	set, dims, err := f.Plan.readKey(agg, p.key)
 	if err != nil {
 		return nil, err
 	}
 	r := &Row{InsertID: f.Plan.paneID(agg, p), Columns: f.columns, size: 300 + 2*len(p.key) + 40*len(p.partials)}
 	r.Values = make([]bigquery.Value, 0, len(f.columns))
+	if len(agg.Sets) > 0 {
+		r.Values = append(r.Values, agg.Sets[set].Rollup)
+	}
 	for i, d := range agg.Dims {
 		r.Values = append(r.Values, dims[i].column(f.Plan.usedKind(d)))
 	}

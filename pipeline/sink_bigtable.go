@@ -119,16 +119,20 @@ func (f *paneCellsFn) ProcessElement(ctx context.Context, data []byte, _ func([]
 
 // cells makes the cells of a pane; a measure that is null has none.
 func (p *Plan) cells(agg *Aggregation, r *paneRow) (CellRow, error) {
-	dims, err := p.dims(agg, r.key)
+	set, dims, err := p.readKey(agg, r.key)
 	if err != nil {
 		return CellRow{}, err
 	}
-	texts := make([]*string, len(dims))
-	for i, d := range agg.Dims {
-		texts[i] = dims[i].text(p.usedKind(d))
+	var texts []*string
+	for _, i := range agg.in(set) {
+		texts = append(texts, dims[i].text(p.usedKind(agg.Dims[i])))
+	}
+	space := agg.Name
+	if len(agg.Sets) > 0 {
+		space = agg.Sets[set].Rows
 	}
 	row := CellRow{Window: time.UnixMicro(r.start).UTC()}
-	row.Key = tables.RowKey(agg.Name, texts, row.Window)
+	row.Key = tables.RowKey(space, texts, row.Window)
 	for i, m := range agg.Measures {
 		if r.partials[i].valid {
 			row.Cells = append(row.Cells, CellValue{

@@ -80,7 +80,7 @@ func TestStreamEqualsTruth(t *testing.T) {
 	}
 	rep := r.last()
 	want := map[string]int64{worker.CounterMessages: int64(len(fs)), worker.CounterEvents: int64(len(fs)),
-		worker.CounterDuplicates: int64(len(fs) - len(distinct)), worker.CounterLate: 0, worker.CounterBad: 0, worker.CounterPanes: rep.Counters[worker.CounterPanes]}
+		worker.CounterDuplicates: int64(len(fs) - len(distinct)), worker.CounterLate: 0, worker.CounterBad: 0, worker.CounterUndeduplicated: 0, worker.CounterPanes: rep.Counters[worker.CounterPanes]}
 	if diff := cmp.Diff(want, rep.Counters); diff != "" {
 		t.Errorf("counters (-want +got)\n%s", diff)
 	}

@@ -21,7 +21,7 @@ func Build(s beam.Scope, p *Plan) {
 	if len(packs) > 1 {
 		all = beam.Flatten(s, packs...)
 	}
-	events := beam.ParDo(s.Scope("Deduplicate"), newDedupFn(p), all)
+	events := beam.ParDo(s.Scope("Deduplicate_"+p.dedupLayout()), newDedupFn(p), all)
 	for i := range p.Aggregations {
 		aggregate(s, p, i, events)
 	}
@@ -31,10 +31,8 @@ func Build(s beam.Scope, p *Plan) {
 // subscription, as each has a watermark of its own.
 func read(s beam.Scope, p *Plan) []beam.PCollection {
 	switch {
-	case len(p.Archive) > 0:
-		s := s.Scope("ReadArchive")
-		files := beam.Reshuffle(s, beam.CreateList(s, p.Archive))
-		return []beam.PCollection{beam.ParDo(s, &archiveFn{Plan: p}, files)}
+	case p.Batch.Given():
+		return []beam.PCollection{readBatch(s, p)}
 	case !p.Native:
 		s := s.Scope("Pull")
 		return []beam.PCollection{beam.ParDo(s, &pullFn{Plan: p}, beam.Impulse(s))}
@@ -65,7 +63,7 @@ const latePeriod = time.Second
 // fails if the machine holds it up for a tenth of a second at the wrong moment.
 func aggregate(s beam.Scope, p *Plan, i int, events beam.PCollection) {
 	agg := p.Aggregations[i]
-	s = s.Scope("Aggregate_" + agg.Name)
+	s = s.Scope("Aggregate_" + agg.Name + "_" + p.aggregateLayout(&agg))
 	parts := beam.ParDo(s, &partialFn{Plan: p, Index: i}, events)
 	late := trigger.AfterProcessingTime().AlignedTo(latePeriod, time.Time{})
 	windowed := beam.WindowInto(s, window.NewFixedWindows(agg.Window), parts,
@@ -78,7 +76,10 @@ func aggregate(s beam.Scope, p *Plan, i int, events beam.PCollection) {
 	// A pane must not change once a sink may have seen it. invariant P1
 	rows := beam.Reshuffle(s, gathered)
 	rows = beam.ParDo(s.Scope("ToBigQuery"), &paneRowsFn{Plan: p, Index: i}, rows)
-	written := beam.ParDo(s.Scope("ToBigtable"), &paneCellsFn{Plan: p, Index: i}, rows)
+	written := rows
+	if p.Table != "" { // a shadow has none
+		written = beam.ParDo(s.Scope("ToBigtable"), &paneCellsFn{Plan: p, Index: i}, rows)
+	}
 	// Prism waits for the end of a stage's outputs and for its answer, and
 	// spins in between. With an output, empty as it is, that ends only once the
 	// sinks have written, it does not spin while they wait for the services.

@@ -2,8 +2,9 @@
 // internal/tables: what a key's windows are, whatever writers, generations and
 // panes have written of them.
 //
-// Flow: a Reader is made for one aggregation with the standings of the writers
-// (package internal/history reads them); Query reads the rows of one key, Scan
+// Flow: a Reader is made for one aggregation, and of one with rollups for one set
+// of its dimensions, with the standings of the writers (package
+// internal/history reads them); Query reads the rows of one key, Scan
 // those of all; window.go merges the cells of a row, without I/O.
 //
 // Invariants:
@@ -14,6 +15,8 @@
 //     min and max keep the extreme. A sum that does not fit an INT64 is an
 //     error, whatever the order of its parts.
 //   - P1: of a cell the latest version alone is read.
+//   - P2: an event is in every set of dimensions once, so that rows of one set
+//     are never read for those of another.
 //   - What cannot be read by the contract (a row key, a qualifier, a value) is
 //     an error, never left out.
 //

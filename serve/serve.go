@@ -20,21 +20,28 @@ type Table interface {
 	ReadRows(ctx context.Context, rows bigtable.RowSet, each func(bigtable.Row) bool, opts ...bigtable.ReadOption) error
 }
 
-// Reader reads one aggregation.
+// Reader reads one set of dimensions of an aggregation.
 type Reader struct {
 	table       Table
 	aggregation jobspecs.Aggregation
+	set         []string       // its dimensions
+	space       string         // what its row keys begin with
 	measures    map[string]int // index by name
 	standings   map[tables.Writer]tables.Standing
 }
 
-// New returns a reader of an aggregation in a table. Standings are those of all
-// writers of the dataset (tables.Standings).
-func New(table Table, standings []tables.Standing, aggregation jobspecs.Aggregation) (*Reader, error) {
+// New returns a reader of a set of dimensions of an aggregation in a table: all
+// of them, or a rollup's. Standings are those of all writers of the dataset
+// (tables.Standings).
+func New(table Table, standings []tables.Standing, aggregation jobspecs.Aggregation, dimensions []string) (*Reader, error) {
 	if table == nil || aggregation.Name == "" || len(aggregation.Measures) == 0 {
 		return nil, errors.New("serve: a table and an aggregation are needed")
 	}
-	r := &Reader{table: table, aggregation: aggregation, measures: map[string]int{}, standings: map[tables.Writer]tables.Standing{}}
+	set, ok := aggregation.Set(dimensions)
+	if !ok {
+		return nil, exit.Usagef("aggregation %s does not group by (%s)", aggregation.Name, jobspecs.Rollup(dimensions))
+	}
+	r := &Reader{table: table, aggregation: aggregation, set: set, space: tables.KeySpace(aggregation, set), measures: map[string]int{}, standings: map[tables.Writer]tables.Standing{}}
 	for i, m := range aggregation.Measures {
 		r.measures[m.Name] = i
 	}
@@ -46,12 +53,13 @@ func New(table Table, standings []tables.Standing, aggregation jobspecs.Aggregat
 
 // Query returns the windows of a key that start at from or later and before
 // to, in order of time; a zero bound is none. The key has a text, as row keys
-// have it (tables.Dimension), for each dimension; nil is null.
+// have it (tables.Dimension), for each dimension of the set, in the order of the
+// aggregation's; nil is null.
 func (r *Reader) Query(ctx context.Context, key []*string, from, to time.Time) ([]Window, error) {
-	if len(key) != len(r.aggregation.Dimensions) {
-		return nil, exit.Usagef("a key of aggregation %s has %d dimensions, not %d", r.aggregation.Name, len(r.aggregation.Dimensions), len(key))
+	if len(key) != len(r.set) {
+		return nil, exit.Usagef("a key of aggregation %s has %d dimensions, not %d", r.space, len(r.set), len(key))
 	}
-	first, last := tables.Rows(r.aggregation.Name, key, tables.Span{From: from, To: to})
+	first, last := tables.Rows(r.space, key, tables.Span{From: from, To: to})
 	if first >= last { // an empty range would be refused
 		return nil, nil
 	}
@@ -65,9 +73,9 @@ func (r *Reader) Query(ctx context.Context, key []*string, from, to time.Time) (
 
 // Scan calls each for the windows of all keys that start at from or later and
 // before to, in the order of row keys, until it returns false. It reads the
-// whole aggregation: row keys begin with the key.
+// whole set: row keys begin with the key.
 func (r *Reader) Scan(ctx context.Context, from, to time.Time, each func(Window) bool) error {
-	return r.read(ctx, bigtable.PrefixRange(r.aggregation.Name+"#"), func(w Window) bool {
+	return r.read(ctx, bigtable.PrefixRange(r.space+"#"), func(w Window) bool {
 		if w.Start.Before(from) || !to.IsZero() && !w.Start.Before(to) {
 			return true
 		}

@@ -102,7 +102,7 @@ var byOrigin = jobspecs.Aggregation{Name: "by_origin", Dimensions: []string{"ori
 
 func reader(t testing.TB, table serve.Table, aggregation jobspecs.Aggregation, rows ...tables.Generation) *serve.Reader {
 	t.Helper()
-	r, err := serve.New(table, tables.Standings(rows), aggregation)
+	r, err := serve.New(table, tables.Standings(rows), aggregation, aggregation.Dimensions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,10 +252,10 @@ func TestErrors(t *testing.T) {
 	if _, err := reader(t, table, byOrigin).Query(ctx, one, time.Time{}, time.Time{}); exit.Of(err) != exit.Interrupted {
 		t.Errorf("cancelled: %v", err)
 	}
-	if _, err := serve.New(nil, nil, byOrigin); err == nil {
+	if _, err := serve.New(nil, nil, byOrigin, byOrigin.Dimensions); err == nil {
 		t.Error("no table is taken")
 	}
-	if _, err := serve.New(table, nil, jobspecs.Aggregation{}); err == nil {
+	if _, err := serve.New(table, nil, jobspecs.Aggregation{}, nil); err == nil {
 		t.Error("no aggregation is taken")
 	}
 }

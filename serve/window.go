@@ -9,11 +9,12 @@ import (
 	"cloud.google.com/go/bigtable"
 
 	"github.com/kappa-migrate/kappa/internal/tables"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // Window is what a key has in a window.
 type Window struct {
-	Key    []*string // one for each dimension, as text; nil is null
+	Key    []*string // one for each dimension of the set, as text; nil is null
 	Start  time.Time
 	Values []*int64 // one for each measure; nil is null
 }
@@ -24,8 +25,8 @@ func (r *Reader) window(row bigtable.Row) (Window, bool, error) {
 	if err != nil {
 		return Window{}, false, err
 	}
-	if name != r.aggregation.Name || len(dims) != len(r.aggregation.Dimensions) {
-		return Window{}, false, fmt.Errorf("row key %q is not of aggregation %s with %d dimensions", row.Key(), r.aggregation.Name, len(r.aggregation.Dimensions))
+	if name != r.space || len(dims) != len(r.set) {
+		return Window{}, false, fmt.Errorf("row key %q is not of aggregation %s with %d dimensions", row.Key(), r.space, len(r.set))
 	}
 	merged := make([]partial, len(r.aggregation.Measures))
 	for _, item := range row[tables.Family] {
@@ -42,7 +43,7 @@ func (r *Reader) window(row bigtable.Row) (Window, bool, error) {
 		if err != nil {
 			return Window{}, false, fmt.Errorf("row %q, column %s: %w", row.Key(), item.Column, err)
 		}
-		merged[m].add(r.aggregation.Measures[m].Type, v)
+		merged[m].add(r.aggregation.Measures[m].Merge(), v)
 	}
 	w := Window{Key: dims, Start: start, Values: make([]*int64, len(merged))}
 	found := false
@@ -67,20 +68,20 @@ type partial struct {
 	low   uint64
 }
 
-func (p *partial) add(typ string, v int64) {
+func (p *partial) add(merge string, v int64) {
 	high := v >> 63 // the sign, in every bit
 	switch {
 	case !p.there:
 		*p = partial{true, high, uint64(v)}
-	case typ == "min":
+	case merge == jobspecs.MergeLeast:
 		if v < int64(p.low) {
 			p.high, p.low = high, uint64(v)
 		}
-	case typ == "max":
+	case merge == jobspecs.MergeGreatest:
 		if v > int64(p.low) {
 			p.high, p.low = high, uint64(v)
 		}
-	default: // count and sum add up
+	default:
 		var carry uint64
 		p.low, carry = bits.Add64(p.low, uint64(v), 0)
 		p.high += high + int64(carry)

@@ -82,7 +82,7 @@ func start(o options, stdout io.Writer) error {
 	*jobopts.JobName = plan.Job
 	cfg := pipeline.Config{Plan: plan, Runner: o.runner, Log: log}
 	drain := make(chan struct{})
-	if len(plan.Archive) == 0 {
+	if !plan.Batch.Given() {
 		cfg.Drain = drain
 	}
 	if o.control == controlStdio {
@@ -111,7 +111,7 @@ func signals(o options, log *slog.Logger, drain chan struct{}, cancel context.Ca
 	ch := make(chan os.Signal, 2)
 	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
 	sig := <-ch
-	if o.control == controlNone && o.archive == "" && !pipeline.Dataflow(o.runner) {
+	if o.control == controlNone && !o.batch() && !pipeline.Dataflow(o.runner) {
 		log.Info("draining", "signal", sig.String(), "hint", "send it again to stop at once; unacknowledged messages are then delivered again")
 		close(drain)
 		sig = <-ch

@@ -153,6 +153,7 @@ func TestRefusals(t *testing.T) {
 		{"no generation", []string{good, "--job=flights-0"}, 2, []string{"--generation"}},
 		{"no such job", []string{good, "--job=flights-1", "--generation=1"}, 2, []string{`no job "flights-1"`, "flights-0"}},
 		{"runner", []string{good, "--job=flights-0", "--generation=1", "--runner=spark"}, 2, []string{"--runner=spark"}},
+		{"update off Dataflow", []string{good, "--job=flights-0", "--generation=1", "--update=true", "--transform_name_mapping={}"}, 2, []string{"--update", "strategy drain"}},
 		{"control", []string{good, "--job=flights-0", "--generation=1", "--control=tcp"}, 2, []string{"--control=tcp"}},
 		{"log level", []string{good, "--job=flights-0", "--generation=1", "--log-level=loud"}, 2, []string{"--log-level=loud"}},
 		{"missing file", []string{"--jobspec=" + dir + "/none.yaml", "--job=flights-0", "--generation=1"}, 3, []string{"none.yaml"}},

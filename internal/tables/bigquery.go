@@ -6,7 +6,9 @@
 //   - An aggregate table holds one row per key, window, writer and pane.
 //     A writer is a job and its generation. Sinks may write a row twice: keep
 //     one per (key, window_start, job, generation, pane), then merge over panes
-//     and writers: count and sum add up, min and max keep the extreme.
+//     and writers: count and sum add up, min and max keep the extreme. In the
+//     table of an aggregation with rollups an event is in the rows of every set
+//     of dimensions: rollup is a part of the key, and a reader takes one set.
 //   - Rows count only as the newest row of their writer in the generations
 //     table (by recorded_at, then seq) lets them (Standings). A writer that is
 //     not listed does not count.
@@ -30,6 +32,7 @@ const (
 	Generations = "generations"
 	Watermarks  = "watermarks"
 	BatchLoads  = "batch_loads"
+	Deployments = "deployments"
 )
 
 // States of a generation.
@@ -125,12 +128,19 @@ func fieldType(t string) bigquery.FieldType {
 
 // Aggregate is the table of an aggregation: one row per key, window, writer
 // and pane. Dimensions and measures are nullable: an event may lack a field.
+// With rollups each row says by which dimensions it is grouped, and the others
+// are NULL: a reader takes the rows of one set.
 func Aggregate(a jobspecs.Aggregation, ev jobspecs.Event) Table {
 	types := map[string]string{}
 	for _, f := range ev.Fields {
 		types[f.Name] = f.Type
 	}
 	var s bigquery.Schema
+	cluster := a.Dimensions
+	if len(a.Rollups) > 0 {
+		s = append(s, col(jobspecs.RollupColumn, bigquery.StringFieldType, "Dimensions that this row is grouped by, separated by commas; the others are NULL."))
+		cluster = append([]string{jobspecs.RollupColumn}, cluster...)
+	}
 	for _, d := range a.Dimensions {
 		s = append(s, nullable(col(d, fieldType(types[d]), "Dimension.")))
 	}
@@ -147,7 +157,7 @@ func Aggregate(a jobspecs.Aggregation, ev jobspecs.Event) Table {
 	)
 	return Table{
 		Name: a.Table, Description: "Aggregation " + a.Name + ", one row per key, window, writer and pane. kappa tables v1.",
-		Schema: s, PartitionBy: "window_start", ClusterBy: clusterBy(a.Dimensions),
+		Schema: s, PartitionBy: "window_start", ClusterBy: clusterBy(cluster),
 	}
 }
 
@@ -257,4 +267,50 @@ type BatchLoad struct {
 	Source     string    `bigquery:"source"`
 	JobID      string    `bigquery:"job_id"`
 	LoadedAt   time.Time `bigquery:"loaded_at"`
+}
+
+// DeploymentsTable is the mirror of the journal of deployments.
+func DeploymentsTable() Table {
+	return Table{Name: Deployments, Description: "Who deployed what when and why, a row per entry of the journal; keep one per deployment and seq. kappa tables v1.",
+		PartitionBy: "recorded_at",
+		Schema: bigquery.Schema{
+			col("job_group", bigquery.StringFieldType, "Name of the StreamJob."),
+			col("deployment", bigquery.StringFieldType, "Id of the deployment; ids sort by time."),
+			col("seq", bigquery.IntegerFieldType, "Number of the entry within the deployment, from 1."),
+			col("recorded_at", bigquery.TimestampFieldType, "When it was recorded: a step, before it was taken."),
+			col("recorded_by", bigquery.StringFieldType, "Who ran the command."),
+			col("kind", bigquery.StringFieldType, "begin, resume, step, fact or end."),
+			nullable(col("command", bigquery.StringFieldType, "Of begin: apply, rollback, adopt, drain, backfill or repair.")),
+			nullable(col("reason", bigquery.StringFieldType, "Of begin: why, as was said.")),
+			nullable(col("spec", bigquery.StringFieldType, "Of begin: hash of the resolved spec.")),
+			nullable(col("template", bigquery.StringFieldType, "Of begin: the template.")),
+			nullable(col("step", bigquery.StringFieldType, "Of step and fact: what.")),
+			nullable(col("job", bigquery.StringFieldType, "Of step and fact: the job. NULL: of none.")),
+			nullable(col("generation", bigquery.IntegerFieldType, "Of step and fact: the job's generation.")),
+			nullable(col("dataflow_job_id", bigquery.StringFieldType, "Of step and fact: id of the Dataflow job.")),
+			nullable(col("text", bigquery.StringFieldType, "Of step and fact: more about it.")),
+			nullable(col("outcome", bigquery.StringFieldType, "Of end: done, failed, aborted or superseded.")),
+			nullable(col("error", bigquery.StringFieldType, "Of end: what failed.")),
+		}}
+}
+
+// Deployment is a row of the deployments table.
+type Deployment struct {
+	Group         string              `bigquery:"job_group"`
+	Deployment    string              `bigquery:"deployment"`
+	Seq           int64               `bigquery:"seq"`
+	RecordedAt    time.Time           `bigquery:"recorded_at"`
+	RecordedBy    string              `bigquery:"recorded_by"`
+	Kind          string              `bigquery:"kind"`
+	Command       bigquery.NullString `bigquery:"command"`
+	Reason        bigquery.NullString `bigquery:"reason"`
+	Spec          bigquery.NullString `bigquery:"spec"`
+	Template      bigquery.NullString `bigquery:"template"`
+	Step          bigquery.NullString `bigquery:"step"`
+	Job           bigquery.NullString `bigquery:"job"`
+	Generation    bigquery.NullInt64  `bigquery:"generation"`
+	DataflowJobID bigquery.NullString `bigquery:"dataflow_job_id"`
+	Text          bigquery.NullString `bigquery:"text"`
+	Outcome       bigquery.NullString `bigquery:"outcome"`
+	Error         bigquery.NullString `bigquery:"error"`
 }

@@ -7,20 +7,25 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // Bigtable layout, version 1. One row per key and window, one cell per
 // measure, writer and pane:
 //
 //	row key    AGGREGATION#DIM1#…#DIMn#WINDOW   dimensions path-escaped,
-//	           window start as 20060102T150405Z
+//	           window start as 20060102T150405Z; of a rollup
+//	           AGGREGATION:DIMENSION1,…,DIMENSIONn#DIM1#…
 //	family     m
 //	qualifier  MEASURE/JOB/GENERATION/PANE
 //	timestamp  the window's start, so that writing a pane again replaces the cell
 //	value      int64, 8 bytes big-endian, two's complement
 //
 // A dimension that is null has %null in its place; an INT64 is written in
-// decimal, a TIMESTAMP in UTC with six decimals.
+// decimal, a TIMESTAMP in UTC with six decimals. The names of aggregations and
+// of dimensions have neither colon nor comma (KeySpace), so that no row of one
+// set of dimensions is taken for one of another.
 const (
 	Family          = "m"
 	rowWindowLayout = "20060102T150405Z"
@@ -47,6 +52,17 @@ func Dimension(typ, value string) (string, error) {
 	default:
 		return value, nil
 	}
+}
+
+// KeySpace is what the row keys of one set of dimensions begin with, in the place
+// of the aggregation's name in RowKey, Rows and ParseRowKey. That of all
+// dimensions is the name itself, so that rows stay where they are when an
+// aggregation gets rollups.
+func KeySpace(a jobspecs.Aggregation, set []string) string {
+	if len(set) == len(a.Dimensions) {
+		return a.Name
+	}
+	return a.Name + ":" + jobspecs.Rollup(set)
 }
 
 // Rows are the row keys of a key whose windows start in the span, as a range

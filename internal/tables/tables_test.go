@@ -22,12 +22,62 @@ func TestContractIsUnchanged(t *testing.T) {
 		Measures: []jobspecs.Measure{{Name: "n", Type: "count"}, {Name: "delay_sum", Type: "sum", Field: "delay"}},
 	}
 	load := jobspecs.BatchLoadSpec{Table: "batch", Keys: []jobspecs.Field{{Name: "origin", Type: "STRING"}}, Metrics: []jobspecs.Field{{Name: "n", Type: "INT64"}}}
-	all := []Table{Raw("raw", ev), Late("late", ev), Aggregate(agg, ev), Batch(load), GenerationsTable(), WatermarksTable(), BatchLoadsTable()}
+	all := []Table{Raw("raw", ev), Late("late", ev), Aggregate(agg, ev), Batch(load), GenerationsTable(), WatermarksTable(), BatchLoadsTable(), DeploymentsTable()}
 	got, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	goldentest.Check(t, "testdata/tables_v1.golden.json", append(got, '\n'))
+}
+
+// The table and the row keys of an aggregation with rollups.
+func TestRollupContract(t *testing.T) {
+	ev := jobspecs.Event{Fields: []jobspecs.Field{{Name: "origin", Type: "STRING"}, {Name: "carrier", Type: "STRING"}}}
+	agg := jobspecs.Aggregation{
+		Name: "flights", Dimensions: []string{"origin", "carrier"}, Rollups: [][]string{{"carrier"}, {}}, Table: "stream",
+		Measures: []jobspecs.Measure{{Name: "n", Type: "count", Expression: "true"}},
+	}
+	hour, atl := time.Date(2001, 1, 8, 13, 0, 0, 0, time.UTC), "ATL:a,b"
+	var keys []string
+	for _, set := range agg.Sets() {
+		dims := []*string{&atl, nil}[:len(set)]
+		keys = append(keys, RowKey(KeySpace(agg, set), dims, hour))
+	}
+	got, err := json.MarshalIndent(map[string]any{"table": Aggregate(agg, ev), "row keys": keys}, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	goldentest.Check(t, "testdata/rollups_v1.golden.json", append(got, '\n'))
+}
+
+// A row of one set of dimensions is never in the range of a key, or in the
+// space, of another.
+func TestKeySpacesAreApart(t *testing.T) {
+	text := func(s string) *string { return &s }
+	dims := []string{"a", "ab", "b"}
+	agg := jobspecs.Aggregation{Name: "agg", Dimensions: dims, Rollups: [][]string{{"a"}, {"ab"}, {"b"}, {"a", "b"}, {"a", "ab"}, {}}}
+	other := jobspecs.Aggregation{Name: "agg_a", Dimensions: dims, Rollups: agg.Rollups}
+	rapid.Check(t, func(t *rapid.T) {
+		value := rapid.SampledFrom([]*string{nil, text(""), text(":"), text("a"), text("#"), text(":a#"), text(",")})
+		draw := func(label string) (string, []*string) {
+			a := rapid.SampledFrom([]jobspecs.Aggregation{agg, other}).Draw(t, label)
+			set := rapid.SampledFrom(a.Sets()).Draw(t, label)
+			return KeySpace(a, set), rapid.SliceOfN(value, len(set), len(set)).Draw(t, label)
+		}
+		space1, key1 := draw("one")
+		space2, key2 := draw("two")
+		row := RowKey(space1, key1, day)
+		if space, dims, _, err := ParseRowKey(row); err != nil || space != space1 || !cmp.Equal(dims, key1) && len(key1) > 0 {
+			t.Fatalf("%s reads back as %s, %v, %v", row, space, dims, err)
+		}
+		from, to := Rows(space2, key2, Span{})
+		if in, want := row >= from && row < to, space1 == space2 && cmp.Equal(key1, key2); in != want {
+			t.Fatalf("%s is between %s and %s: %v", row, from, to, in)
+		}
+		if in := strings.HasPrefix(row, space2+"#"); in != (space1 == space2) {
+			t.Fatalf("%s is in the space %s: %v", row, space2, in)
+		}
+	})
 }
 
 // Rows holds exactly the windows of a key that start in a span, in order of time.

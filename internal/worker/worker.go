@@ -30,6 +30,9 @@ type Report struct {
 	Counters map[string]int64 `json:"counters"` // monotonic; names below
 	Running  bool             `json:"running"`  // the sources are being read
 	Drained  bool             `json:"drained"`  // it is a stream that has ended by a drain, and all sinks are flushed
+
+	// TookOver: it holds the state of the job that it was launched to update.
+	TookOver bool `json:"took_over,omitempty"`
 }
 
 // Source is the state of one subscription.
@@ -48,4 +51,8 @@ const (
 	CounterLate       = "late_dropped"       // events written to the late table
 	CounterPanes      = "panes_written"      // aggregate rows written
 	CounterBad        = "undecodable"        // events that could not be decoded
+
+	// CounterUndeduplicated counts the events that came when their ids were no
+	// longer remembered: counted, whether they came before or not.
+	CounterUndeduplicated = "undeduplicated"
 )

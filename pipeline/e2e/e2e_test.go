@@ -245,7 +245,8 @@ func create(t *testing.T, platform gcp.Platform, job *jobspecs.StreamJob) (*bigq
 	}
 	t.Cleanup(func() { bq.Close() })
 	err = bq.Dataset("kappa").Create(ctx, nil)
-	for _, table := range []tables.Table{tables.Raw("raw_flights", job.Spec.Event), tables.Late("late_flights", job.Spec.Event), tables.Aggregate(job.Spec.Aggregations[0], job.Spec.Event)} {
+	sinks := job.Spec.Sinks.BigQuery
+	for _, table := range []tables.Table{tables.Raw(sinks.Raw, job.Spec.Event), tables.Late(sinks.Late, job.Spec.Event), tables.Aggregate(job.Spec.Aggregations[0], job.Spec.Event)} {
 		if err == nil {
 			err = bq.Dataset("kappa").Table(table.Name).Create(ctx, table.Metadata())
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +44,9 @@ spec:
 const second = `    - {name: flights_by_gate, dimensions: [gate, slot], window: 1h, table: stream_gates, measures: [{name: flights, type: count}]}
 `
 
+const rolled = `    - {name: flights, dimensions: [origin, gate], rollups: [[gate], []], window: 1h, table: stream_flights_rolled, measures: [{name: flights, type: count}]}
+`
+
 func spec(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "stream.yaml")
@@ -62,6 +66,8 @@ func TestBadInput(t *testing.T) {
 	t.Setenv("BIGQUERY_EMULATOR_HOST", "")
 	t.Setenv("BIGTABLE_EMULATOR_HOST", "")
 	one, two := spec(t, header), spec(t, header+second)
+	sets := []string{"-f", spec(t, header+rolled), "--aggregation", "flights"}
+	in := func(args ...string) []string { return append(slices.Clone(sets), args...) }
 	for _, c := range []struct {
 		name string
 		args []string
@@ -82,6 +88,12 @@ func TestBadInput(t *testing.T) {
 		{"half a key", []string{"-f", two, "--aggregation", "flights_by_gate", "--key", "gate=7"}, "the key lacks dimension slot", "--key slot=VALUE"},
 		{"no INT64", []string{"-f", two, "--aggregation", "flights_by_gate", "--key", "gate=A7", "--key", "slot=%null"}, `--key gate=A7: "A7" is not an INT64`, ""},
 		{"no TIMESTAMP", []string{"-f", two, "--aggregation", "flights_by_gate", "--key", "gate=7", "--key", "slot=now"}, `--key slot=now: "now" is not a TIMESTAMP`, ""},
+		{"a key of no set", in("--key", "origin=ATL"), "the key lacks dimension gate", "it groups by (origin,gate), (gate), ()"},
+		{"no such set", in("--rollup", "origin"), "aggregation flights does not group by (origin)", "it groups by (origin,gate), (gate), ()"},
+		{"misspelt set", in("--rollup", "gat"), `aggregation flights has no dimension "gat"`, "did you mean gate?"},
+		{"empty in a set", in("--rollup", "gate,"), `aggregation flights has no dimension ""`, ""},
+		{"key and set differ", in("--rollup", "gate", "--key", "gate=7", "--key", "origin=ATL"), "the key has other dimensions than --rollup gate", "leave --rollup out"},
+		{"no rollups", []string{"-f", one, "--rollup", ""}, "aggregation flights_by_origin does not group by ()", "it groups by (origin)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, _, err := call(t, "text", c.args...)
@@ -111,7 +123,7 @@ func TestParseKey(t *testing.T) {
 		{"%%%", "0", "%null", []*string{text("%%"), text("0"), nil}},
 		{"%=", "0", "%null", []*string{text("%="), text("0"), nil}},
 	} {
-		got, err := parseKey(agg, event, []string{"slot=" + c.slot, "origin=" + c.origin, "gate=" + c.gate})
+		_, got, err := parseKey(agg, event, []string{"slot=" + c.slot, "origin=" + c.origin, "gate=" + c.gate}, rollupFlag{})
 		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
 			t.Errorf("%+v: %v (-want +got):\n%s", c, err, diff)
 		}
@@ -119,7 +131,7 @@ func TestParseKey(t *testing.T) {
 			t.Errorf("%q is shown as %q", c.origin, shown(got[0]))
 		}
 	}
-	if got, err := parseKey(agg, event, nil); got != nil || err != nil {
+	if _, got, err := parseKey(agg, event, nil, rollupFlag{}); got != nil || err != nil {
 		t.Errorf("no key: %v, %v", got, err)
 	}
 }
@@ -176,8 +188,15 @@ func platform(t *testing.T) {
 		{&atl, 1, tables.Cell{Measure: "flights", Job: "flights-0", Generation: 1}, 70}, {&atl, 1, tables.Cell{Measure: "flights", Job: "flights-fill", Generation: 1}, 7},
 		{nil, 0, tables.Cell{Measure: "flights", Job: "flights-0", Generation: 1}, 1},
 	} {
-		m := bigtable.NewMutation()
 		at := start.Add(time.Duration(c.hour) * time.Hour)
+		if c.cell.Generation == 3 && c.cell.Measure == "flights" { // an event is in every set
+			for space, dims := range map[string][]*string{"flights": {c.origin, nil}, "flights:gate": {nil}, "flights:": nil} {
+				m := bigtable.NewMutation()
+				m.Set(tables.Family, c.cell.Qualifier(), bigtable.Time(at), tables.EncodeValue(c.value))
+				must(bt.Open("aggregates").Apply(t.Context(), tables.RowKey(space, dims, at), m))
+			}
+		}
+		m := bigtable.NewMutation()
 		m.Set(tables.Family, c.cell.Qualifier(), bigtable.Time(at), tables.EncodeValue(c.value))
 		must(bt.Open("aggregates").Apply(t.Context(), tables.RowKey("flights_by_origin", []*string{c.origin}, at), m))
 	}
@@ -291,5 +310,36 @@ func TestShown(t *testing.T) {
 	}
 	if got := shown(nil); got != "%null" {
 		t.Errorf("null is shown as %s", got)
+	}
+}
+
+// Of an aggregation with rollups the set that is asked for is shown, and each
+// event once.
+func TestQueryRollups(t *testing.T) {
+	platform(t)
+	file := spec(t, header+rolled)
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "origin gate window_start flights ATL %null 2001-01-08T05:00:00Z 9"},
+		{[]string{"--key", "gate=%null", "--key", "origin=ATL"}, "origin gate window_start flights ATL %null 2001-01-08T05:00:00Z 9"},
+		{[]string{"--key", "gate=%null"}, "gate window_start flights %null 2001-01-08T05:00:00Z 9"},
+		{[]string{"--rollup", "gate"}, "gate window_start flights %null 2001-01-08T05:00:00Z 9"},
+		{[]string{"--rollup", "gate,origin"}, "origin gate window_start flights ATL %null 2001-01-08T05:00:00Z 9"},
+		{[]string{"--rollup", ""}, "window_start flights 2001-01-08T05:00:00Z 9"},
+		{[]string{"--key", "gate=7"}, ""},
+	} {
+		out, _, err := call(t, "text", append([]string{"-f", file, "--aggregation", "flights"}, c.args...)...)
+		if err != nil {
+			t.Errorf("%v: %v", c.args, err)
+		}
+		if got := strings.Join(strings.Fields(out), " "); got != c.want {
+			t.Errorf("%v: %q, want %q", c.args, got, c.want)
+		}
+	}
+	out, _, err := call(t, "json", "-f", file, "--aggregation", "flights", "--rollup", "")
+	if err != nil || !strings.Contains(out, `"dimensions": [],`) || !strings.Contains(out, `"key": {},`) {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
