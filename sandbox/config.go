@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+
+	"github.com/kappa-migrate/kappa/sandbox/dataflow"
 )
 
 // Defaults of Config.
@@ -30,6 +32,9 @@ type Config struct {
 
 	// JobLogs is the folder that the jobs' logs are written to; empty: none are.
 	JobLogs string
+
+	// DataflowScript stands between the clients and Dataflow; nil: nothing does.
+	DataflowScript dataflow.Script
 }
 
 // Ports are the ports to listen on; 0: a free one.

@@ -20,9 +20,12 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
+
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/gcp"
 	"github.com/kappa-migrate/kappa/internal/sandboxchild"
+	"github.com/kappa-migrate/kappa/jobspecs"
 	"github.com/kappa-migrate/kappa/sandbox"
 	"github.com/kappa-migrate/kappa/sandbox/sandboxtest"
 )
@@ -260,6 +263,43 @@ func TestConfig(t *testing.T) {
 }
 
 // TestTwoAtOnce runs two sandboxes side by side; what is in one is not in the other.
+// A script reaches the service, and one that is wrong keeps the sandbox from
+// starting, with the file's line.
+func TestDataflowScript(t *testing.T) {
+	useProgram(t)
+	file := filepath.Join(t.TempDir(), "script.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("rules:\n  - {call: list, answer: 501, message: not today}\n")
+	p, err := sandboxchild.Start(t.Context(), sandboxchild.Config{Args: []string{"--project", project, "--dataflow-script", file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	useEndpoints(t, p.Endpoints)
+	platform, err := gcp.Open(jobspecs.Platform{Environment: "sandbox", Project: project})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api, err := platform.Dataflow(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(api.Close)
+	if _, err := api.Jobs.ListJobs(t.Context(), &dataflowpb.ListJobsRequest{ProjectId: project, Location: "us-central1"}).Next(); err == nil || !strings.Contains(err.Error(), "not today") {
+		t.Errorf("list: %v", err)
+	}
+	write("rules:\n  - call: list\n    anwser: 501\n")
+	_, err = sandboxchild.Start(t.Context(), sandboxchild.Config{Args: []string{"--dataflow-script", file}})
+	if want := file + `:3: unknown field "anwser"`; exit.Of(err) != exit.Usage || !strings.Contains(fmt.Sprint(err), want) {
+		t.Errorf("got %v with code %d, want %q with 2", err, exit.Of(err), want)
+	}
+}
+
 func TestTwoAtOnce(t *testing.T) {
 	one := sandboxtest.Start(t)
 	two := sandboxtest.Start(t)

@@ -109,6 +109,7 @@ func (s *Sandbox) startDataflow() error {
 		PipelineBinary:  s.cfg.PipelineBinary,
 		ChildEnv:        s.variables(),
 		Dir:             s.cfg.JobLogs,
+		Script:          s.cfg.DataflowScript,
 	})
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/sandboxchild"
 	"github.com/kappa-migrate/kappa/sandbox"
+	"github.com/kappa-migrate/kappa/sandbox/dataflow"
 )
 
 const (
@@ -60,6 +61,7 @@ func main() {
 type options struct {
 	output   string
 	child    bool
+	script   string
 	logLevel slog.Level
 	logJSON  bool
 	sandbox  sandbox.Config
@@ -81,6 +83,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	fs.StringVar(&c.Project, "project", sandbox.DefaultProject, "Google Cloud `project` that clients are told to use")
 	fs.IntVar(&c.KafkaPartitions, "kafka-partitions", sandbox.DefaultPartitions, "`number` of partitions of topics created without one")
 	fs.StringVar(&c.JobLogs, "job-logs", "", "`folder` for the logs of Dataflow jobs")
+	fs.StringVar(&o.script, "dataflow-script", "", "`file` of rules by which the Dataflow service answers otherwise than it would")
 	for _, p := range []struct {
 		port *int
 		name string
@@ -131,6 +134,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		ctx = child.WithParent(ctx)
 	}
 	o.sandbox.Log = log
+	if o.script != "" {
+		if o.sandbox.DataflowScript, err = dataflow.LoadScript(o.script); err != nil {
+			return exit.With(exit.Usage, err)
+		}
+	}
 	if o.sandbox.PipelineBinary, err = child.Sibling("kappa-pipeline", "KAPPA_PIPELINE_BIN"); err != nil {
 		log.Warn("Dataflow jobs cannot be launched", "error", err)
 	}

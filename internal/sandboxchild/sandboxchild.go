@@ -127,6 +127,9 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 		}
 		return out, nil
 	case <-p.Done():
+		if p.ExitCode() == int(exit.Usage) && last.said() != "" { // it was given what it cannot take
+			return nil, exit.Usagef("%s%s", Program, last.said())
+		}
 		return nil, exit.Environmentf("%s ended with code %d before it was ready%s", Program, p.ExitCode(), last.said())
 	case <-ctx.Done():
 		_ = p.Stop(StopGrace) // how it ended says nothing: it may not have got as far as handling signals

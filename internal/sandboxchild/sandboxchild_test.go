@@ -33,6 +33,9 @@ func play(what string) int {
 	case "fail":
 		fmt.Fprintln(os.Stderr, "error: start Kafka: no luck")
 		return 3
+	case "refuse":
+		fmt.Fprintln(os.Stderr, "error: script.yaml:3: no such field")
+		return int(exit.Usage)
 	case "nonsense":
 		fmt.Println("nonsense")
 	case "ready":
@@ -80,6 +83,10 @@ func TestStartFails(t *testing.T) {
 		if _, err := Start(t.Context(), Config{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", what, err, want)
 		}
+	}
+	use(t, "refuse")
+	if _, err := Start(t.Context(), Config{}); exit.Of(err) != exit.Usage || err.Error() != "kappa-sandbox: script.yaml:3: no such field" {
+		t.Errorf("what it cannot take: got %v with code %d, want 2", err, exit.Of(err))
 	}
 	t.Setenv(EnvOverride, "/nonexistent/kappa-sandbox")
 	if _, err := Start(t.Context(), Config{}); exit.Of(err) != exit.Environment {

@@ -17,6 +17,11 @@
 // is in a terminal state. What is not emulated is refused by name with
 // UNIMPLEMENTED.
 //
+// A script (script.go) can stand between the clients and all of this: rules
+// (rules.go, rules_metrics.go: pure; rules_calls.go; rules_load.go: from a YAML file)
+// let calls be refused, slow or lost, drains hang, launches fail late, jobs vanish,
+// and watermarks look as they do elsewhere. docs/sandbox-dataflow.md has them.
+//
 // Invariants:
 //
 //   - A job is DRAINED only if its child said that everything was flushed and

@@ -35,6 +35,8 @@ type job struct {
 	environment *pb.FlexTemplateRuntimeEnvironment
 	sdk         *pb.SDKInfo
 	created     time.Time
+	replaces    *job              // that it is an update of; nil: of none
+	mappings    map[string]string // of transforms' names, of an update
 
 	ended chan struct{} // closed once the job is in a terminal state and its child is gone
 
@@ -49,9 +51,14 @@ type job struct {
 	rest      time.Time                  // watermark of what follows the sources: held once all of them are at the maximum
 	messages  messageLog
 	file      *os.File // nil: no file
+
+	takingOver bool   // an update whose worker has the state: the old job is being ended
+	tookOver   bool   // the old job has ended for it
+	replacedBy string // id of the job that has this one's state; empty: none
+	failure    string // why the service has killed the worker; empty: it has not
 }
 
-func newJob(cfg Config, id string, req *pb.LaunchFlexTemplateRequest, spec *pb.ContainerSpec, now time.Time) (*job, error) {
+func newJob(cfg Config, id string, req *pb.LaunchFlexTemplateRequest, spec *pb.ContainerSpec, now time.Time, replaces *job) (*job, error) {
 	p := req.GetLaunchParameter()
 	j := &job{
 		cfg: cfg, id: id, project: req.GetProjectId(), location: req.GetLocation(), name: p.GetJobName(),
@@ -60,6 +67,7 @@ func newJob(cfg Config, id string, req *pb.LaunchFlexTemplateRequest, spec *pb.C
 		parameters:  maps.Clone(p.GetParameters()),
 		environment: p.GetEnvironment(), sdk: spec.GetSdkInfo(), created: now,
 		state: pb.JobState_JOB_STATE_QUEUED, stateTime: now,
+		replaces: replaces, mappings: maps.Clone(p.GetTransformNameMappings()),
 		ended: make(chan struct{}),
 	}
 	if cfg.Dir != "" {
@@ -84,7 +92,7 @@ func (j *job) args() []string {
 	for _, name := range slices.Sorted(maps.Keys(j.parameters)) {
 		args = append(args, "--"+name+"="+j.parameters[name])
 	}
-	return append(args, "--runner=prism", "--control=stdio")
+	return append(append(args, j.updateArgs()...), "--runner=prism", "--control=stdio")
 }
 
 // start starts the child. A child that cannot be started is a failed job, as
@@ -115,7 +123,9 @@ func (j *job) watch(proc *child.Process) {
 	<-proc.Done()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	state, why := final(j.state, ending{code: proc.ExitCode(), drained: j.report.Drained})
+	state, why := final(j.state, ending{
+		code: proc.ExitCode(), drained: j.report.Drained, replacedBy: j.replacedBy, failure: j.failure, refused: j.replaces != nil && !j.tookOver,
+	})
 	if state == pb.JobState_JOB_STATE_FAILED {
 		why += j.messages.lastLines()
 		j.message(pb.JobMessageImportance_JOB_MESSAGE_ERROR, why)
@@ -165,7 +175,17 @@ func (j *job) onReport(line []byte) {
 	if t := least(r.Sources); t.After(j.rest) {
 		j.rest = t
 	}
-	if r.Running && (j.state == pb.JobState_JOB_STATE_PENDING || j.state == pb.JobState_JOB_STATE_QUEUED) {
+	if j.replaces != nil && !j.tookOver {
+		j.onUpdate(r)
+		return
+	}
+	j.runs()
+}
+
+// runs notes that the worker reads its sources, once it does. The caller holds
+// the lock.
+func (j *job) runs() {
+	if j.report.Running && (j.state == pb.JobState_JOB_STATE_PENDING || j.state == pb.JobState_JOB_STATE_QUEUED) {
 		j.set(pb.JobState_JOB_STATE_RUNNING)
 		j.message(pb.JobMessageImportance_JOB_MESSAGE_BASIC, "The worker reads its sources.")
 	}
@@ -195,6 +215,10 @@ func (j *job) message(importance pb.JobMessageImportance, text string) {
 // request brings the job on its way to the state that a client asked for.
 func (j *job) request(s pb.JobState, labels map[string]string) error {
 	j.mu.Lock()
+	if j.replacedBy != "" && !terminal(j.state) {
+		j.mu.Unlock()
+		return status.Errorf(codes.FailedPrecondition, "Workflow modification failed. Causes: The job %s is being updated by job %s.", j.id, j.replacedBy)
+	}
 	to, err := next(j.id, j.state, s, labels, len(j.report.Sources) > 0)
 	if err != nil || to == j.state {
 		j.mu.Unlock()

@@ -130,7 +130,10 @@ func (j *job) view(v pb.JobView) *pb.Job {
 		Id: j.id, ProjectId: j.project, Name: j.name, Location: j.location, Type: pb.JobType_JOB_TYPE_STREAMING,
 		CurrentState: j.state, CurrentStateTime: timestamppb.New(j.stateTime), RequestedState: j.requested,
 		CreateTime: timestamppb.New(j.created), StartTime: timestamppb.New(j.created),
-		JobMetadata: j.metadata(),
+		JobMetadata: j.metadata(), ReplacedByJobId: j.replacedBy,
+	}
+	if j.replaces != nil {
+		out.ReplaceJobId = j.replaces.id
 	}
 	if !j.reported.IsZero() && len(j.report.Sources) == 0 {
 		out.Type = pb.JobType_JOB_TYPE_BATCH

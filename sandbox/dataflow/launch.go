@@ -80,8 +80,8 @@ func checkLaunch(p *pb.LaunchFlexTemplateParameter) error {
 	if !jobNamePattern.MatchString(p.GetJobName()) || len(p.GetJobName()) > maxJobName {
 		return status.Errorf(codes.InvalidArgument, "The job name %q is invalid: it must match the regular expression [a-z]([-a-z0-9]{0,1022}[a-z0-9])?", p.GetJobName())
 	}
-	if p.GetUpdate() || len(p.GetTransformNameMappings()) > 0 {
-		return status.Error(codes.Unimplemented, "the sandbox's Dataflow service does not emulate in-place updates (update, transform_name_mappings)")
+	if err := checkUpdate(p); err != nil {
+		return err
 	}
 	if len(p.GetLaunchOptions()) > 0 {
 		return status.Error(codes.Unimplemented, "the sandbox's Dataflow service does not emulate launch_options")
@@ -189,18 +189,28 @@ func (s *Server) containerSpec(ctx context.Context, p *pb.LaunchFlexTemplatePara
 }
 
 // add enters a new job, unless it is only to be validated. One name has one
-// active job per project and region.
+// active job per project and region, and a second one while that is updated.
 func (s *Server) add(req *pb.LaunchFlexTemplateRequest, spec *pb.ContainerSpec) (*job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, status.Error(codes.Unavailable, "The service is shutting down.")
 	}
-	name := req.GetLaunchParameter().GetJobName()
+	p := req.GetLaunchParameter()
+	var active []*job
 	for _, j := range s.jobs {
-		if j.name == name && j.project == req.GetProjectId() && j.location == req.GetLocation() && !terminal(j.currentState()) {
-			return nil, status.Errorf(codes.AlreadyExists, "There is already an active job named %s. If you want to submit a second job, try again by setting a different name.", name)
+		if j.name == p.GetJobName() && j.project == req.GetProjectId() && j.location == req.GetLocation() && !terminal(j.currentState()) {
+			active = append(active, j)
 		}
+	}
+	var old *job
+	if p.GetUpdate() {
+		var err error
+		if old, err = updatable(p.GetJobName(), active); err != nil {
+			return nil, err
+		}
+	} else if len(active) > 0 {
+		return nil, status.Errorf(codes.AlreadyExists, "There is already an active job named %s. If you want to submit a second job, try again by setting a different name.", p.GetJobName())
 	}
 	if req.GetValidateOnly() {
 		return nil, nil
@@ -208,7 +218,7 @@ func (s *Server) add(req *pb.LaunchFlexTemplateRequest, spec *pb.ContainerSpec) 
 	s.counter++
 	now := time.Now()
 	id := fmt.Sprintf("%s-%d", now.UTC().Format("2006-01-02_15_04_05"), uint64(now.UnixNano())%1e15*1000+s.counter%1000)
-	j, err := newJob(s.cfg, id, req, spec, now)
+	j, err := newJob(s.cfg, id, req, spec, now, old)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 //	QUEUED → PENDING → RUNNING → DRAINING → DRAINED
 //	   └────────┴──────────┴─────────┴────→ CANCELLING → CANCELLED (or DRAINED, if it had)
 //	   └────────┴──────────┴─────────┴────→ FAILED | DONE
+//	                       └─────────────→ UPDATED
 
 // terminal reports whether no state follows s.
 func terminal(s pb.JobState) bool {
@@ -72,17 +73,28 @@ func next(id string, current, requested pb.JobState, labels map[string]string, s
 type ending struct {
 	code    int  // exit code; -1: ended by a signal
 	drained bool // the child had reported Drained
+
+	replacedBy string // job that had its state; empty: none
+	failure    string // why the service has killed it; empty: it has not
+	refused    bool   // it is an update, and had not taken over
 }
 
 // final is the terminal state of a job whose child has ended, and why.
 func final(current pb.JobState, e ending) (pb.JobState, string) {
 	switch {
+	case e.replacedBy != "":
+		return pb.JobState_JOB_STATE_UPDATED, "Updated. The job " + e.replacedBy + " goes on with its state."
 	case e.drained:
 		// Said before the first message is acknowledged: from then on the job has
 		// drained, however its process ends and whatever was asked of it.
 		return pb.JobState_JOB_STATE_DRAINED, "The job has drained."
 	case current == pb.JobState_JOB_STATE_CANCELLING:
 		return pb.JobState_JOB_STATE_CANCELLED, "Cancelled."
+	case e.failure != "":
+		return pb.JobState_JOB_STATE_FAILED, "Workflow failed. Causes: " + e.failure
+	case e.refused:
+		return pb.JobState_JOB_STATE_FAILED, "Workflow failed. Causes: The new job is not compatible with the one that it was to update, which goes on: its worker did not take over. " +
+			"In the sandbox " + pipelineImage + " keeps its state in memory and cannot update in place: use strategy drain."
 	case e.code != 0 && e.code != -1:
 		return pb.JobState_JOB_STATE_FAILED, fmt.Sprintf("Workflow failed. The worker exited with code %d.", e.code)
 	case e.code == -1:

@@ -70,6 +70,10 @@ func TestFinal(t *testing.T) {
 		{"bad exit before it ran", pb.JobState_JOB_STATE_PENDING, ending{code: 2}, pb.JobState_JOB_STATE_FAILED},
 		{"batch job has finished", pb.JobState_JOB_STATE_RUNNING, ending{}, pb.JobState_JOB_STATE_DONE},
 		{"cancelled", pb.JobState_JOB_STATE_CANCELLING, ending{code: -1}, pb.JobState_JOB_STATE_CANCELLED},
+		{"updated", pb.JobState_JOB_STATE_RUNNING, ending{code: -1, replacedBy: "id-2"}, pb.JobState_JOB_STATE_UPDATED},
+		{"an update that is refused", pb.JobState_JOB_STATE_PENDING, ending{code: 1, refused: true}, pb.JobState_JOB_STATE_FAILED},
+		{"an update that is cancelled", pb.JobState_JOB_STATE_CANCELLING, ending{code: -1, refused: true}, pb.JobState_JOB_STATE_CANCELLED},
+		{"killed by the service", pb.JobState_JOB_STATE_PENDING, ending{code: -1, failure: "it reads"}, pb.JobState_JOB_STATE_FAILED},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got, why := final(c.current, c.ending); got != c.want || why == "" {

@@ -60,7 +60,16 @@ func TestLaunchRefusals(t *testing.T) {
 		{"bad label", func(r *pb.LaunchFlexTemplateRequest) {
 			r.LaunchParameter.Environment.AdditionalUserLabels = map[string]string{"Team": "x"}
 		}, codes.InvalidArgument, `"Team"`},
-		{"in-place update", func(r *pb.LaunchFlexTemplateRequest) { r.LaunchParameter.Update = true }, codes.Unimplemented, "in-place"},
+		{"update of nothing", func(r *pb.LaunchFlexTemplateRequest) { r.LaunchParameter.Update = true }, codes.NotFound, "no active job named flights-9"},
+		{"mappings without an update", func(r *pb.LaunchFlexTemplateRequest) {
+			r.LaunchParameter.TransformNameMappings = map[string]string{"Count": "CountPerKey"}
+		}, codes.InvalidArgument, "for a launch with update"},
+		{"in place, without an update", func(r *pb.LaunchFlexTemplateRequest) {
+			r.LaunchParameter.Environment.AdditionalExperiments = []string{"update_strategy_in_place_update"}
+		}, codes.InvalidArgument, "for a launch with update"},
+		{"stop and replace", func(r *pb.LaunchFlexTemplateRequest) {
+			r.LaunchParameter.Environment.AdditionalExperiments = []string{"parallel_replace_job_name=flights-0"}
+		}, codes.Unimplemented, "parallel_replace_job_name"},
 		{"launch options", func(r *pb.LaunchFlexTemplateRequest) { r.LaunchParameter.LaunchOptions = map[string]string{"a": "b"} }, codes.Unimplemented, "launch_options"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,24 +3,46 @@ package dataflow
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 
 	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
-	"google.golang.org/grpc"
 )
 
 // Script stands between the clients and the service, for tests of what clients
 // do about a service that is slow, refuses, or says one thing and does another.
 // It is asked at every call, by several goroutines at a time: handle is what the
-// service would do. A nil Script lets everything through.
-type Script func(ctx context.Context, req any, handle func(context.Context, any) (any, error)) (any, error)
+// service would do, about this request, or about another one to get, launch or
+// change a job. A nil Script lets everything through.
+//
+// Rules makes one of rules, which is enough for most tests.
+type Script func(ctx context.Context, req any, handle Handler) (any, error)
+
+// Handler answers a request.
+type Handler = func(ctx context.Context, req any) (any, error)
+
+// Scripts is several scripts, of which each stands before the next. Those that are
+// nil are left out.
+func Scripts(scripts ...Script) Script {
+	var all Script
+	for _, s := range slices.Backward(scripts) {
+		if s == nil {
+			continue
+		}
+		after := all
+		all = func(ctx context.Context, req any, handle Handler) (any, error) {
+			return s(ctx, req, func(ctx context.Context, req any) (any, error) { return after.call(ctx, req, handle) })
+		}
+	}
+	return all
+}
 
 // call makes a call by the script.
-func (s Script) call(ctx context.Context, req any, handler grpc.UnaryHandler) (any, error) {
+func (s Script) call(ctx context.Context, req any, handle Handler) (any, error) {
 	if s == nil {
-		return handler(ctx, req)
+		return handle(ctx, req)
 	}
-	return s(ctx, req, handler)
+	return s(ctx, req, handle)
 }
 
 // CancelCall is a client's request to cancel a job.
@@ -40,7 +62,7 @@ type CancelCall struct {
 func OnCancel(fn func(context.Context, CancelCall) error) Script {
 	var mu sync.Mutex
 	numbers := map[string]int{}
-	return func(ctx context.Context, req any, handle func(context.Context, any) (any, error)) (any, error) {
+	return func(ctx context.Context, req any, handle Handler) (any, error) {
 		u, ok := req.(*pb.UpdateJobRequest)
 		if !ok || u.GetJob().GetRequestedState() != pb.JobState_JOB_STATE_CANCELLED {
 			return handle(ctx, req)
@@ -68,7 +90,7 @@ func OnCancel(fn func(context.Context, CancelCall) error) Script {
 
 // OnMetrics scripts the answers to requests for metrics: fn may change them.
 func OnMetrics(fn func(jobID string, m *pb.JobMetrics)) Script {
-	return func(ctx context.Context, req any, handle func(context.Context, any) (any, error)) (any, error) {
+	return func(ctx context.Context, req any, handle Handler) (any, error) {
 		resp, err := handle(ctx, req)
 		if m, ok := resp.(*pb.JobMetrics); ok && err == nil {
 			fn(req.(*pb.GetJobMetricsRequest).GetJobId(), m)

@@ -117,7 +117,7 @@ func (s *Server) Close() error {
 
 // intercept names the method in every refusal of one that is not emulated.
 func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	resp, err := s.cfg.Script.call(ctx, req, handler)
+	resp, err := s.cfg.Script.call(ctx, req, func(ctx context.Context, req any) (any, error) { return s.serve(ctx, req, handler) })
 	if status.Code(err) == codes.Unimplemented && strings.HasPrefix(status.Convert(err).Message(), "method ") {
 		return nil, unimplemented(info.FullMethod)
 	}
@@ -125,6 +125,20 @@ func (s *Server) intercept(ctx context.Context, req any, info *grpc.UnaryServerI
 		s.cfg.Log.Debug("dataflow call refused", "method", info.FullMethod, "error", err)
 	}
 	return resp, err
+}
+
+// serve answers a request. Handler answers those of the call that came in; a script
+// can make some others.
+func (s *Server) serve(ctx context.Context, req any, handler grpc.UnaryHandler) (any, error) {
+	switch req := req.(type) {
+	case *pb.LaunchFlexTemplateRequest:
+		return templatesService{Server: s}.LaunchFlexTemplate(ctx, req)
+	case *pb.GetJobRequest:
+		return jobsService{Server: s}.GetJob(ctx, req)
+	case *pb.UpdateJobRequest:
+		return jobsService{Server: s}.UpdateJob(ctx, req)
+	}
+	return handler(ctx, req)
 }
 
 func refuseUnknown(_ any, stream grpc.ServerStream) error {
@@ -160,6 +174,10 @@ func (s *Server) find(project, location, id string) (*job, error) {
 			return j, nil
 		}
 	}
-	return nil, status.Errorf(codes.NotFound, "Information about job %s could not be found in our system. "+
-		"Please double check the id is correct and that the location is %s.", id, location)
+	return nil, notFound(id)
+}
+
+func notFound(id string) error {
+	return status.Errorf(codes.NotFound, "Information about job %s could not be found in our system. "+
+		"Please double check the id and the location.", id)
 }

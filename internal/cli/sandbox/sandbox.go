@@ -24,6 +24,7 @@ type options struct {
 	project    string
 	partitions int
 	jobLogs    string
+	script     string // of the Dataflow service
 	ports      map[string]*int
 	specs      []string // files and folders whose resources are made
 	sets       []string
@@ -44,9 +45,14 @@ printed once all are up. Specs use them with "environment: sandbox".
 
 With --specs the sandbox has what those specs expect to find, and no command
 makes: the Kafka topics, the Pub/Sub topics with a subscription each, the
-buckets and the template. Tables are made by kappa deploy apply.`,
+buckets and the template. Tables are made by kappa deploy apply.
+
+With --dataflow-script the Dataflow service does by rules what the real one does
+now and then: it answers late or not at all, refuses, forgets jobs, lets drains
+hang. docs/sandbox-dataflow.md has the rules.`,
 		Example: `  kappa sandbox
   kappa sandbox --specs specs/
+  kappa sandbox --dataflow-script stuck-drain.yaml
   kappa sandbox --output env > sandbox.env   # then, elsewhere: . ./sandbox.env
   kappa sandbox --output json --pubsub-port 8085`,
 		Args:        cobra.NoArgs,
@@ -70,6 +76,8 @@ buckets and the template. Tables are made by kappa deploy apply.`,
 	flags.StringVar(&o.project, "project", "kappa-demo", "Google Cloud `project` that clients are told to use")
 	flags.IntVar(&o.partitions, "kafka-partitions", 6, "`number` of partitions of topics created without one")
 	flags.StringVar(&o.jobLogs, "job-logs", "", "`folder` for the logs of Dataflow jobs")
+	flags.StringVar(&o.script, "dataflow-script", "", "`file` of rules by which the Dataflow service answers otherwise than it would")
+	_ = cmd.MarkFlagFilename("dataflow-script", "yaml", "yml")
 	flags.StringArrayVar(&o.specs, "specs", nil, "`path` of a spec file, or of a folder of them, whose resources are made; may be repeated")
 	_ = cmd.MarkFlagFilename("specs", "yaml", "yml")
 	specflags.AddSet(cmd, &o.sets)
@@ -87,6 +95,9 @@ func (o *options) args(cmd *cobra.Command) ([]string, error) {
 	args := []string{"--project", o.project, "--kafka-partitions", strconv.Itoa(o.partitions)}
 	if o.jobLogs != "" {
 		args = append(args, "--job-logs", o.jobLogs)
+	}
+	if o.script != "" {
+		args = append(args, "--dataflow-script", o.script)
 	}
 	for _, s := range services {
 		port := *o.ports[s]

@@ -97,14 +97,14 @@ func TestPrintsEndpointsUntilStopped(t *testing.T) {
 		"json": `{"project":"p","environment":{"A_HOST":"127.0.0.1:1"}}`,
 		"env":  "export A_HOST=127.0.0.1:1\n",
 	} {
-		out, log, stop := start(t, "run", output, "--pubsub-port", "8085", "--project", "x", "--job-logs", "logs")
+		out, log, stop := start(t, "run", output, "--pubsub-port", "8085", "--project", "x", "--job-logs", "logs", "--dataflow-script", "s.yaml")
 		if err := stop(); err != nil {
 			t.Errorf("%s: %v", output, err)
 		}
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%s: printed %q, want %q", output, out, want)
 		}
-		if want := "args: --child --output json --project x --kafka-partitions 6 --job-logs logs --pubsub-port 8085\n"; !strings.Contains(log.String(), want) {
+		if want := "args: --child --output json --project x --kafka-partitions 6 --job-logs logs --dataflow-script s.yaml --pubsub-port 8085\n"; !strings.Contains(log.String(), want) {
 			t.Errorf("%s: logged %q, want %q", output, log, want)
 		}
 	}

@@ -34,7 +34,13 @@ const TemplateJSON = `{
       {"name": "jobspec", "label": "Job file", "helpText": "gs:// path", "regexes": ["^gs://[^/]+/.+$"]},
       {"name": "job", "label": "Job", "helpText": "name"},
       {"name": "generation", "label": "Generation", "helpText": "number", "isOptional": true},
-      {"name": "archive", "label": "Archive", "helpText": "gs:// pattern of a backfill", "isOptional": true}
+      {"name": "archive", "label": "Archive", "helpText": "gs:// pattern of a backfill", "isOptional": true},
+      {"name": "files", "label": "Files", "helpText": "pattern of a backfill", "isOptional": true},
+      {"name": "table", "label": "Table", "helpText": "raw table of a backfill", "isOptional": true},
+      {"name": "maxbytes", "label": "Most bytes", "helpText": "that a query on it may bill", "isOptional": true},
+      {"name": "from", "label": "From", "helpText": "of a backfill", "isOptional": true},
+      {"name": "to", "label": "To", "helpText": "of a backfill", "isOptional": true},
+      {"name": "shadow", "label": "Shadow", "helpText": "write to BigQuery alone", "isOptional": true}
     ]
   }
 }`

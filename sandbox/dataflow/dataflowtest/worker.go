@@ -36,7 +36,14 @@ type Behaviour struct {
 	ExitAfter  time.Duration // exits without a drain; 0: does not
 	Exit       int           // its code
 	Unknown    bool          // never knows a watermark
+	Still      bool          // its watermarks do not move
+	Live       bool          // its watermarks are what the clock says
+	ErrorEvery time.Duration // logs an error; 0: never
 	Batch      bool          // has no sources
+
+	NoTakeOver    bool          // refuses to take over from the job that it is to update
+	TakeOverAfter time.Duration // how long until it takes over, or refuses to
+	IgnoreUpdate  bool          // begins to read, as if it were launched for the first time
 }
 
 // firstWatermark is where the fake watermarks start; they gain an hour a report.
@@ -58,7 +65,9 @@ func Main(m *testing.M) {
 func work(behaviours string, args []string) int {
 	flags := flag.NewFlagSet("kappa-pipeline", flag.ContinueOnError)
 	job := flags.String("job", "", "")
-	for _, name := range []string{"jobspec", "generation", "archive", "runner", "control"} {
+	update := flags.Bool("update", false, "")
+	input := flags.String("inputSubscription", "", "what a template that is not kappa's reads")
+	for _, name := range []string{"jobspec", "generation", "archive", "files", "table", "maxbytes", "from", "to", "shadow", "runner", "control", "transform_name_mapping", "outputTableSpec", "outputDeadletterTable"} {
 		flags.String(name, "", "")
 	}
 	if err := flags.Parse(args); err != nil {
@@ -72,6 +81,9 @@ func work(behaviours string, args []string) int {
 	b, ok := all[*job]
 	if !ok {
 		b = all[""]
+	}
+	if *input != "" {
+		b.Sources = strings.Split(*input, ",")
 	}
 	if b.Sources == nil && !b.Batch {
 		b.Sources = []string{"projects/test/subscriptions/" + *job}
@@ -90,25 +102,43 @@ func work(behaviours string, args []string) int {
 		os.Exit(3) // the service is gone
 	}()
 	fmt.Fprintf(os.Stderr, "level=INFO msg=started args=%q\n", strings.Join(args, " "))
-	return run(b, commands)
+	return run(b, *update, commands)
 }
 
-func run(b Behaviour, commands <-chan worker.Command) int {
+func run(b Behaviour, update bool, commands <-chan worker.Command) int {
 	started := time.Now()
 	drainAt := time.Time{} // zero: no drain asked for
+	errorAt := started     // the newest
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		r := worker.Report{Counters: map[string]int64{worker.CounterMessages: int64(n * 10)}}
 		r.Running = time.Since(started) >= b.StartAfter
+		if update && !b.IgnoreUpdate {
+			due := time.Since(started) >= b.TakeOverAfter
+			if due && b.NoTakeOver {
+				fmt.Fprintln(os.Stderr, "level=ERROR msg=\"the coder of step Count has changed\"")
+				return 1
+			}
+			r.TookOver, r.Running = due, r.Running && due
+		}
 		draining := !drainAt.IsZero()
 		r.Drained = draining && !b.Hold && time.Since(drainAt) >= b.DrainTakes
 		for _, s := range b.Sources {
 			src := worker.Source{Subscription: s, Watermark: firstWatermark.Add(time.Duration(n) * time.Hour), AtMaximum: draining, Held: int64(n)}
-			if b.Unknown {
+			switch {
+			case b.Still:
+				src.Watermark = firstWatermark
+			case b.Live:
+				src.Watermark = time.Now()
+			case b.Unknown:
 				src = worker.Source{Subscription: s}
 			}
 			r.Sources = append(r.Sources, src)
+		}
+		if b.ErrorEvery > 0 && time.Since(errorAt) >= b.ErrorEvery {
+			errorAt = time.Now()
+			fmt.Fprintln(os.Stderr, "level=ERROR msg=\"no more crackers\"")
 		}
 		finished := r.Drained
 		r.Drained = r.Drained && !b.NoDrained
