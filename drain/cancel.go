@@ -15,7 +15,8 @@ import (
 	"github.com/kappa-migrate/kappa/internal/exit"
 )
 
-// CancelledError says that a job did not drain in time and was cancelled, and
+// CancelledError says that a job was cancelled, because it did not drain in time
+// or in the place of a drain, and
 // that its generation is on record as void: its rows do not count, and its
 // successor reads its messages again. Whoever replaces the job can go on.
 type CancelledError struct {
@@ -23,12 +24,16 @@ type CancelledError struct {
 	ID         string
 	Generation int64         // as labelled; 0: no label
 	State      string        // CANCELLED, or FAILED if it died of the cancel
-	Timeout    time.Duration // how long it was waited for; 0: it was cancelled before this run
+	Timeout    time.Duration // how long it was waited for; 0: it was not
+	Now        bool          // in the place of a drain; if not, and without a timeout, it was cancelled before this run
 }
 
 func (e *CancelledError) Error() string {
 	why := "had been cancelled before"
-	if e.Timeout > 0 {
+	switch {
+	case e.Now:
+		why = "was cancelled"
+	case e.Timeout > 0:
 		why = fmt.Sprintf("had not drained after %s and was cancelled", e.Timeout)
 	}
 	generation := "its generation"
@@ -41,12 +46,17 @@ func (e *CancelledError) Error() string {
 // toTheEnd watches the drain of a job to its end and returns the state that it
 // ended in: DRAINED, or, only after a cancel, CANCELLED or FAILED.
 func (d *one) toTheEnd(ctx context.Context, job *pb.Job) (pb.JobState, error) {
-	if d.cfg.OnTimeout == Cancel && job.GetCurrentState() == pb.JobState_JOB_STATE_CANCELLING {
+	if d.cfg.cancels() && job.GetCurrentState() == pb.JobState_JOB_STATE_CANCELLING {
 		since := time.Now()
 		if t := job.GetCurrentStateTime(); t.IsValid() {
 			since = t.AsTime()
 		}
 		return d.cancel(ctx, job, since) // begun by a run that did not see its end
+	}
+	if d.cfg.CancelNow {
+		d.cfg.Log.Warn("cancelling the job", "job", d.name, "job_id", d.id)
+		d.now = true
+		return d.cancel(ctx, job, time.Time{})
 	}
 	timed, stop := context.WithTimeoutCause(ctx, d.cfg.Timeout, errTimeout)
 	defer stop()
@@ -142,7 +152,11 @@ func (d *one) requestCancel(ctx context.Context, request func(context.Context, s
 	case ctx.Err() != nil:
 		return false, "", nil // the caller has left: said at the end of the round
 	}
-	return false, "", exit.With(exit.Of(err), fmt.Errorf("%s (%s) has not drained after %s and could not be cancelled; its drain goes on: %w", d.name, d.id, d.cfg.Timeout, err)).
+	what := fmt.Sprintf("has not drained after %s and could not be cancelled; its drain goes on", d.cfg.Timeout)
+	if d.now {
+		what = "could not be cancelled, and goes on"
+	}
+	return false, "", exit.With(exit.Of(err), fmt.Errorf("%s (%s) %s: %w", d.name, d.id, what, err)).
 		WithHint("the permission dataflow.jobs.cancel is needed")
 }
 
@@ -150,7 +164,10 @@ func (d *one) requestCancel(ctx context.Context, request func(context.Context, s
 // has ended.
 func (d *one) leftCancelling(ctx context.Context, taken bool) error {
 	what := "its cancel goes on"
-	if !taken {
+	switch {
+	case !taken && d.now:
+		what = "its cancel was not taken yet"
+	case !taken:
 		what = "its drain goes on, its cancel was not taken yet"
 	}
 	return exit.With(exit.Interrupted, fmt.Errorf("stopped watching %s; %s: %w", d.name, what, ctx.Err())).
@@ -174,7 +191,7 @@ func (d *one) void(ctx context.Context, state pb.JobState, res JobResult) (JobRe
 	if !fresh && res.Before {
 		return res, nil
 	}
-	e := &CancelledError{Job: d.name, ID: d.id, Generation: res.Generation, State: res.State}
+	e := &CancelledError{Job: d.name, ID: d.id, Generation: res.Generation, State: res.State, Now: d.now}
 	if d.late {
 		e.Timeout = d.cfg.Timeout
 	}

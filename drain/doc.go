@@ -7,8 +7,9 @@
 // other, unless told otherwise (rule D4). A job that drains already is
 // watched, one that has drained is recorded, so that a killed Run is resumed
 // by running it again (rule D2). A job that does not drain in time is left
-// draining, waited for, or cancelled; the generation of a cancelled one is
-// recorded as void (rule P5).
+// draining, waited for, or cancelled; or all are cancelled without a drain, if the
+// caller says so (Config.CancelNow). The generation of a cancelled one is recorded
+// as void (rule P5).
 //
 // Files: watermark.go, sources.go, backlog.go, progress.go and timeout.go are
 // pure; drain.go is the course of one job; cancel.go is the course of one that
@@ -22,7 +23,7 @@
 //   - A job that ends in any other way than DRAINED is an error: its
 //     generation did not end by a drain.
 //   - A job is cancelled only where the caller has said so, and only while it
-//     drains. If it drains before the cancel reaches it, that is a drain.
+//     drains, unless the caller wants no drain. If it drains before the cancel reaches it, that is a drain.
 //   - Stopping Run never stops a drain: the service has no way back.
 //
 // The caller owns the API client and the recorder.

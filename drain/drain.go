@@ -54,6 +54,10 @@ type JobResult struct {
 // errorMessages is how many of a failed job's messages an error quotes.
 const errorMessages = 3
 
+// metricsWithin bounds the reading of metrics, which is repeated while the service
+// does not answer: the state must be looked at meanwhile.
+const metricsWithin = 2 * time.Second
+
 // one drains one job.
 type one struct {
 	cfg     Config
@@ -65,6 +69,7 @@ type one struct {
 	reading Reading   // the newest
 	asked   bool      // the service has taken the request, from us or from someone else
 	late    bool      // it did not drain in time, and is cancelled for it
+	now     bool      // it is cancelled in the place of a drain
 }
 
 // run drains the job, or says why it did not end as drained.
@@ -77,7 +82,7 @@ func (d *one) run(ctx context.Context) (JobResult, error) {
 	d.id = job.GetId()
 	d.reading = newReading(job, nil, d.started)
 	before := job.GetCurrentState() == pb.JobState_JOB_STATE_DRAINED
-	cancelled := d.cfg.OnTimeout == Cancel && job.GetCurrentState() == pb.JobState_JOB_STATE_CANCELLED
+	cancelled := d.cfg.cancels() && job.GetCurrentState() == pb.JobState_JOB_STATE_CANCELLED
 	state := job.GetCurrentState()
 	if !before && !cancelled {
 		if state, err = d.toTheEnd(ctx, job); err != nil {
@@ -115,15 +120,22 @@ func (d *one) find(ctx context.Context) (*pb.Job, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch job, ok := active(jobs); {
-	case ok:
+	job, ok := active(jobs)
+	if ok {
 		return d.cfg.API.Get(ctx, job.GetId())
+	}
+	if id, err := d.cfg.Adopted.of(ctx, d.name, jobs); err != nil {
+		return nil, err
+	} else if id != "" {
+		return d.cfg.API.Get(ctx, id)
+	}
+	switch {
 	case len(jobs) == 0:
 		return nil, exit.Environmentf("there is no job named %s", d.name).
 			WithHint("look for it with `gcloud dataflow jobs list`, or launch it with `kappa deploy apply`")
 	case jobs[0].GetCurrentState() == pb.JobState_JOB_STATE_DRAINED:
 		return d.cfg.API.Get(ctx, jobs[0].GetId())
-	case d.cfg.OnTimeout == Cancel && jobs[0].GetCurrentState() == pb.JobState_JOB_STATE_CANCELLED:
+	case d.cfg.cancels() && jobs[0].GetCurrentState() == pb.JobState_JOB_STATE_CANCELLED:
 		return d.cfg.API.Get(ctx, jobs[0].GetId())
 	}
 	return nil, exit.Environmentf("no job named %s runs: the newest, %s, is %s", d.name, jobs[0].GetId(), dataflowapi.StateName(jobs[0].GetCurrentState()))
@@ -154,6 +166,7 @@ func (d *one) watch(ctx context.Context, job *pb.Job) error {
 		}
 		note := ""
 		state, err := d.poll(ctx, described)
+		d.asked = d.asked || state == pb.JobState_JOB_STATE_DRAINING // by a request whose answer was lost
 		switch {
 		case err != nil && !temporary(err):
 			return err
@@ -192,7 +205,9 @@ func (d *one) poll(ctx context.Context, described *pb.Job) (pb.JobState, error) 
 	if err != nil {
 		return 0, err
 	}
-	metrics, err := d.cfg.API.Metrics(ctx, d.id)
+	within, cancel := context.WithTimeout(ctx, max(metricsWithin, d.cfg.Poll))
+	defer cancel()
+	metrics, err := d.cfg.API.Metrics(within, d.id)
 	if err != nil {
 		d.cfg.Log.Warn("cannot read the job's metrics", "job", d.name, "job_id", d.id, "error", err)
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
+
+	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 )
 
 // API is what drain needs of the Dataflow API, for one project and region;
@@ -56,6 +58,10 @@ const (
 // recordWithin bounds the recording of a drain that is over.
 const recordWithin = 5 * time.Minute
 
+// Adopted returns the Dataflow id that a job has by the history, where no job of
+// its name runs; empty: none.
+type Adopted func(ctx context.Context, job string) (id string, err error)
+
 // Config configures Run.
 type Config struct {
 	Log        *slog.Logger
@@ -63,9 +69,11 @@ type Config struct {
 	Recorder   Recorder
 	Group      string         // name of the StreamJob, for the record
 	Jobs       []string       // names of the jobs, in the order in which they are drained
+	Adopted    Adopted        // finds jobs that run under another name; nil: there are none
 	Parallel   int            // how many drain at a time; 0: DefaultParallel
 	Timeout    time.Duration  // longest wait for one job; 0: DefaultTimeout
 	OnTimeout  OnTimeout      // what is done about a job that has not drained by then; empty: Fail
+	CancelNow  bool           // jobs are cancelled at once, in the place of a drain; one that drains already too
 	ForceAfter time.Duration  // how long a cancelled job has to end before it is forced, and then again; 0: DefaultForceAfter
 	Poll       time.Duration  // pause between two readings; 0: DefaultPoll
 	Progress   func(Progress) // called at every reading, never twice at a time; nil: nobody listens
@@ -105,6 +113,9 @@ func (c *Config) validate() error {
 	}
 	return nil
 }
+
+// cancels reports whether jobs may be cancelled.
+func (c *Config) cancels() bool { return c.CancelNow || c.OnTimeout == Cancel }
 
 func (c *Config) report(p Progress) {
 	if c.Progress != nil {
@@ -191,8 +202,8 @@ start:
 
 // Observe reads the state, the sources and the watermarks of running jobs
 // once: the readings of the jobs of those names that are active, in their
-// order.
-func Observe(ctx context.Context, api API, names []string) ([]Reading, error) {
+// order, under these names. Adopted may be nil.
+func Observe(ctx context.Context, api API, names []string, adopted Adopted) ([]Reading, error) {
 	var out []Reading
 	for _, name := range names {
 		jobs, err := api.Named(ctx, name)
@@ -200,18 +211,42 @@ func Observe(ctx context.Context, api API, names []string) ([]Reading, error) {
 			return nil, err
 		}
 		job, ok := active(jobs)
+		id := job.GetId()
 		if !ok {
+			if id, err = adopted.of(ctx, name, jobs); err != nil {
+				return nil, err
+			}
+		}
+		if id == "" {
 			continue
 		}
-		described, err := api.Get(ctx, job.GetId())
+		described, err := api.Get(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		metrics, err := api.Metrics(ctx, job.GetId())
+		if !ok && dataflowapi.Terminal(described.GetCurrentState()) {
+			continue
+		}
+		metrics, err := api.Metrics(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, newReading(described, metrics, time.Now()))
+		r := newReading(described, metrics, time.Now())
+		r.Job = name
+		out = append(out, r)
 	}
 	return out, nil
+}
+
+// of is the Dataflow id under which a job runs that has another name; empty: none
+// that is not among the jobs of its own name.
+func (a Adopted) of(ctx context.Context, name string, jobs []*pb.Job) (string, error) {
+	if a == nil {
+		return "", nil
+	}
+	id, err := a(ctx, name)
+	if err != nil || slices.ContainsFunc(jobs, func(j *pb.Job) bool { return j.GetId() == id }) {
+		return "", err
+	}
+	return id, nil
 }

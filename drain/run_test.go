@@ -377,7 +377,7 @@ func TestObserve(t *testing.T) {
 	if err := f.api.API.Request(t.Context(), f.ids["flights-1"], pb.JobState_JOB_STATE_CANCELLED); err != nil {
 		t.Fatal(err)
 	}
-	rs, err := drain.Observe(t.Context(), f.api, []string{"flights-0", "flights-1", "flights-2"})
+	rs, err := drain.Observe(t.Context(), f.api, []string{"flights-0", "flights-1", "flights-2"}, nil)
 	if err != nil || len(rs) != 1 {
 		t.Fatalf("readings %+v, %v", rs, err)
 	}

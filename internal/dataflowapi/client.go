@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/gcp"
@@ -114,25 +115,25 @@ func (c *Client) get(ctx context.Context, id string, view pb.JobView) (*pb.Job, 
 	return j, nil
 }
 
-// Request asks for a state of a job. The reply of the service says little:
-// read the job again.
+// Request asks for a state of a job, once. The reply of the service says little,
+// and one that is lost says nothing: read the job again.
 func (c *Client) Request(ctx context.Context, id string, s pb.JobState) error {
 	_, err := c.api.Jobs.UpdateJob(ctx, &pb.UpdateJobRequest{
 		ProjectId: c.project, Location: c.region, JobId: id, Job: &pb.Job{RequestedState: s},
-	}, retry())
+	})
 	return c.wrap(ctx, "request "+s.String()+" of job "+id, err)
 }
 
 // labelForceCancel asks for a forced cancel, beside the state.
 const labelForceCancel = "force_cancel_job"
 
-// ForceCancel asks for a forced cancel of a job, which the service takes only
+// ForceCancel asks for a forced cancel of a job, once, which the service takes only
 // 30 minutes after a plain one.
 func (c *Client) ForceCancel(ctx context.Context, id string) error {
 	_, err := c.api.Jobs.UpdateJob(ctx, &pb.UpdateJobRequest{
 		ProjectId: c.project, Location: c.region, JobId: id,
 		Job: &pb.Job{RequestedState: pb.JobState_JOB_STATE_CANCELLED, Labels: map[string]string{labelForceCancel: "true"}},
-	}, retry())
+	})
 	return c.wrap(ctx, "force the cancel of job "+id, err)
 }
 
@@ -164,21 +165,37 @@ func (c *Client) Metrics(ctx context.Context, id string) ([]*pb.MetricUpdate, er
 
 // Errors returns the newest error messages of a job, at most n, oldest first.
 func (c *Client) Errors(ctx context.Context, id string, n int) ([]string, error) {
-	it := c.api.Messages.ListJobMessages(ctx, &pb.ListJobMessagesRequest{
-		ProjectId: c.project, Location: c.region, JobId: id, MinimumImportance: pb.JobMessageImportance_JOB_MESSAGE_ERROR,
-	}, retry())
 	var texts []string
+	err := c.errors(ctx, id, nil, func(text string) {
+		if texts = append(texts, text); len(texts) > n {
+			texts = texts[1:]
+		}
+	})
+	return texts, err
+}
+
+// ErrorsSince returns how many error messages a job has had since a time of the
+// service's clock, and the newest.
+func (c *Client) ErrorsSince(ctx context.Context, id string, since time.Time) (n int, newest string, err error) {
+	err = c.errors(ctx, id, timestamppb.New(since), func(text string) { n, newest = n+1, text })
+	return n, newest, err
+}
+
+// errors calls fn with the error messages of a job, oldest first; nil since: with
+// all that the service keeps.
+func (c *Client) errors(ctx context.Context, id string, since *timestamppb.Timestamp, fn func(text string)) error {
+	it := c.api.Messages.ListJobMessages(ctx, &pb.ListJobMessagesRequest{
+		ProjectId: c.project, Location: c.region, JobId: id, MinimumImportance: pb.JobMessageImportance_JOB_MESSAGE_ERROR, StartTime: since,
+	}, retry())
 	for {
 		m, err := it.Next()
 		if errors.Is(err, iterator.Done) {
-			return texts, nil
+			return nil
 		}
 		if err != nil {
-			return nil, c.wrap(ctx, "read the messages of job "+id, err)
+			return c.wrap(ctx, "read the messages of job "+id, err)
 		}
-		if texts = append(texts, m.GetMessageText()); len(texts) > n {
-			texts = texts[1:]
-		}
+		fn(m.GetMessageText())
 	}
 }
 

@@ -6,8 +6,10 @@ package gcp
 
 import (
 	"context"
+	"net"
 	"os"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/bigquery"
 	"cloud.google.com/go/bigtable"
@@ -69,6 +71,32 @@ func (p Platform) address(variable string) (string, error) {
 			WithHint("start `kappa sandbox` and load the variables that it prints")
 	}
 	return addr, nil
+}
+
+// reachableWithin bounds the wait for a service of the sandbox, which is near.
+const reachableWithin = 5 * time.Second
+
+// Reachable fails if a service of the sandbox whose address is known does not
+// listen: the clients would try again for ever. The real services are not asked: they are there.
+func (p Platform) Reachable(ctx context.Context) error {
+	if !p.sandbox {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachableWithin)
+	defer cancel()
+	for _, v := range emulatorVariables {
+		addr := strings.TrimPrefix(os.Getenv(v), "http://")
+		if len(addr) == 0 { // who needs it says so
+			continue
+		}
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return exit.Environmentf("nothing answers at %s, which is %s: %w", addr, v, err).
+				WithHint("start `kappa sandbox` and load the variables that it prints")
+		}
+		_ = c.Close() // nothing was sent
+	}
+	return nil
 }
 
 func plaintext(addr string) []option.ClientOption {

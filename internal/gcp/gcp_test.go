@@ -2,6 +2,7 @@ package gcp
 
 import (
 	"context"
+	"net"
 	"strings"
 	"testing"
 
@@ -47,5 +48,28 @@ func TestSandboxNeedsItsAddresses(t *testing.T) {
 		if err := open(); exit.Of(err) != exit.Environment || !strings.Contains(err.Error(), v) {
 			t.Errorf("without %s: %v; want an error of code %d that names it", v, err, exit.Environment)
 		}
+	}
+}
+
+// A sandbox that is gone is said to be gone, rather than waited for.
+func TestReachable(t *testing.T) {
+	clearEnvironment(t)
+	p, err := Open(jobspecs.Platform{Environment: "sandbox", Project: "kappa-demo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(EnvStorage, "http://"+l.Addr().String())
+	if err := p.Reachable(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Reachable(t.Context()); exit.Of(err) != exit.Environment || !strings.Contains(err.Error(), EnvStorage) {
+		t.Errorf("error %v; want one of code %d that names %s", err, exit.Environment, EnvStorage)
 	}
 }

@@ -46,6 +46,9 @@ func (s *Store) windowsCut(ctx context.Context, w tables.Writer, last time.Time)
 // condition on window_start is on the bare column, so that it prunes partitions.
 func cutSQL(project, dataset string, a jobspecs.Aggregation) string {
 	var columns []string
+	if len(a.Rollups) > 0 { // a key in a set is a key of its own
+		columns = append(columns, "`"+jobspecs.RollupColumn+"`")
+	}
 	for _, d := range a.Dimensions {
 		columns = append(columns, "`"+d+"`")
 	}

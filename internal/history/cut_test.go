@@ -19,7 +19,9 @@ func TestWindowsCut(t *testing.T) {
 	hourly := jobspecs.Aggregation{Name: "hourly", Dimensions: []string{"origin"}, Window: jobspecs.Duration(time.Hour), Measures: measures, Table: "hourly"}
 	daily := jobspecs.Aggregation{Name: "daily", Dimensions: []string{"origin", "carrier"}, Window: jobspecs.Duration(24 * time.Hour), Measures: measures, Table: "daily"}
 	missing := jobspecs.Aggregation{Name: "missing", Dimensions: []string{"origin"}, Window: jobspecs.Duration(time.Hour), Measures: measures, Table: "missing"}
-	for _, a := range []jobspecs.Aggregation{hourly, daily} {
+	rolled := hourly
+	rolled.Name, rolled.Table, rolled.Rollups = "rolled", "rolled", [][]string{{}}
+	for _, a := range []jobspecs.Aggregation{hourly, daily, rolled} {
 		table := tables.Aggregate(a, event)
 		if err := client.Dataset(dataset).Table(table.Name).Create(ctx, table.Metadata()); err != nil {
 			t.Fatal(err)
@@ -58,6 +60,11 @@ func TestWindowsCut(t *testing.T) {
 		row{"origin": "JFK", "carrier": "UA", "window_start": midnight, "generation": 1, "pane": 0},
 		row{"origin": "JFK", "carrier": "UA", "window_start": midnight.AddDate(0, 0, -1), "generation": 1, "pane": 0}, // ended before
 	)
+	insert("rolled", // NULL is a key of the full set, and no key in the total
+		row{"rollup": "origin", "origin": nil, "window_start": midnight.Add(10 * time.Hour), "generation": 1, "pane": 0},
+		row{"rollup": "", "origin": nil, "window_start": midnight.Add(10 * time.Hour), "generation": 1, "pane": 0},
+		row{"rollup": "", "origin": nil, "window_start": midnight.Add(10 * time.Hour), "generation": 1, "pane": 1},
+	)
 	for i, c := range []struct {
 		name         string
 		aggregations []jobspecs.Aggregation
@@ -66,6 +73,7 @@ func TestWindowsCut(t *testing.T) {
 	}{
 		{"all tables", []jobspecs.Aggregation{hourly, daily}, last, bigquery.NullInt64{Int64: 5, Valid: true}},
 		{"one table", []jobspecs.Aggregation{daily}, last, bigquery.NullInt64{Int64: 2, Valid: true}},
+		{"sets of dimensions", []jobspecs.Aggregation{rolled}, last, bigquery.NullInt64{Int64: 2, Valid: true}},
 		{"nothing cut", []jobspecs.Aggregation{hourly, daily}, last.AddDate(1, 0, 0), bigquery.NullInt64{Valid: true}},
 		{"unknown watermark", []jobspecs.Aggregation{hourly, daily}, time.Time{}, bigquery.NullInt64{}},
 		{"missing table", []jobspecs.Aggregation{hourly, missing}, last, bigquery.NullInt64{}},

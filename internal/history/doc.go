@@ -6,8 +6,9 @@
 //
 // Flow: Ensure creates the tables; Read folds the log into the newest row of
 // every writer; Append adds a row and reads it back; RecordDrained is what a
-// finished drain says, with the windows that it has cut (cut.go);
-// PublishWatermarks appends watermarks. What follows from the log for others,
+// finished drain says, with the windows that it has cut (cut.go), RecordVoid a
+// job that died (void.go), RecordUpdated one that the service has replaced in
+// place (updated.go); PublishWatermarks appends watermarks. What follows from the log for others,
 // whose rows count and whose ids are handed over, is in writers.go.
 //
 // Invariants:
@@ -18,7 +19,9 @@
 //   - A writer that has ended does not open again: an open generation may end
 //     as drained, cancelled or void, and any may become void.
 //   - What a writer is (kind, group, Dataflow job, a backfill's windows) never
-//     changes, and what a row does not say is as it was.
+//     changes, and what a row does not say is as it was. One thing does: the
+//     Dataflow job of an open generation, where the service has handed its state
+//     over to another one (RecordUpdated).
 //   - Append is idempotent: what the log already says is not said again.
 //   - Append returns without an error only when the row can be read: a step of
 //     a rollout is recorded before it is taken (rule D2).

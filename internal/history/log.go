@@ -121,12 +121,17 @@ func (l Log) next(g tables.Generation, now time.Time) (row tables.Generation, kn
 		old.State == tables.StateVoid && row.State != tables.StateVoid {
 		return row, false, fmt.Errorf("record %s@%d as %s: it is %s, and a generation that has ended stays so", g.Job, g.Generation, g.State, old.State)
 	}
+	return after(old, row), false, nil
+}
+
+// after makes a row the newest of its writer.
+func after(old, row tables.Generation) tables.Generation {
 	row.Seq = old.Seq + 1
 	// Another machine's clock may be ahead: the new row has to be the newest.
 	if least := old.RecordedAt.Add(time.Microsecond); row.RecordedAt.Before(least) {
 		row.RecordedAt = least
 	}
-	return row, false, nil
+	return row
 }
 
 // stored is g as BigQuery keeps it, in microseconds: what is read back must be

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/bigquery"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iterator"
 
@@ -97,11 +98,16 @@ func (s *Store) Latest(ctx context.Context, job string) (tables.Generation, bool
 // are given, of a new one the group too; what else is not given stays as it was.
 // It returns the row that now holds, once it can be read.
 func (s *Store) Append(ctx context.Context, g tables.Generation) (tables.Generation, error) {
+	return s.append(ctx, func(log Log) (tables.Generation, bool, error) { return log.next(g, s.now()) })
+}
+
+// append appends the row that follows in the log, unless it is there.
+func (s *Store) append(ctx context.Context, next func(Log) (row tables.Generation, known bool, err error)) (tables.Generation, error) {
 	log, err := s.Read(ctx)
 	if err != nil {
-		return g, err
+		return tables.Generation{}, err
 	}
-	row, known, err := log.next(g, s.now())
+	row, known, err := next(log)
 	if err != nil || known {
 		return row, err
 	}
@@ -152,14 +158,19 @@ func (s *Store) RecordDrained(ctx context.Context, group, job, dataflowJobID str
 		return nil // said before, and the watermark before that
 	}
 	// The watermark first: it is as true, and a record that says drained must
-	// not lack it.
-	if err := s.PublishWatermarks(ctx, tables.Watermark{
-		Group: group, Job: job, Generation: g.Generation, AtMaximum: true,
-		Watermark: bigquery.NullTimestamp{Timestamp: last, Valid: !last.IsZero()}, ObservedAt: s.now(),
-	}); err != nil {
+	// not lack it. Its successor waits for this, so both at once.
+	both, bctx := errgroup.WithContext(ctx)
+	both.Go(func() error {
+		return s.PublishWatermarks(bctx, tables.Watermark{
+			Group: group, Job: job, Generation: g.Generation, AtMaximum: true,
+			Watermark: bigquery.NullTimestamp{Timestamp: last, Valid: !last.IsZero()}, ObservedAt: s.now(),
+		})
+	})
+	both.Go(func() (err error) {
+		g.WindowsCut, err = s.windowsCut(bctx, tables.Writer{Job: job, Generation: g.Generation}, last)
 		return err
-	}
-	if g.WindowsCut, err = s.windowsCut(ctx, g.Writer(), last); err != nil {
+	})
+	if err := both.Wait(); err != nil {
 		return err
 	}
 	g.Watermark = bigquery.NullTimestamp{Timestamp: last, Valid: !last.IsZero()}

@@ -49,3 +49,32 @@ func TestRecordVoid(t *testing.T) {
 		}
 	}
 }
+
+// After an update the generation ends as the job that it has become.
+func TestRecordUpdated(t *testing.T) {
+	s := history.New(open(t), dataset)
+	if err := s.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	appendRow(t, s, generation(1, tables.StateOpen, "id-1"))
+	for range 2 { // said again, nothing is written
+		if err := s.RecordUpdated(t.Context(), "flights-0", 1, "id-1", "id-2"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.RecordUpdated(t.Context(), "flights-0", 1, "id-1", "id-3"); err == nil || !strings.Contains(err.Error(), `it is "id-2"`) {
+		t.Errorf("from a job that it is no more: %v", err)
+	}
+	if _, err := s.Append(t.Context(), generation(1, tables.StateOpen, "id-3")); err == nil {
+		t.Error("appended as another job")
+	}
+	if err := s.RecordDrained(t.Context(), "flights", "flights-0", "id-1", 1, time.Time{}); err == nil {
+		t.Error("drained as the job that it is no more")
+	}
+	if err := s.RecordDrained(t.Context(), "flights", "flights-0", "id-2", 1, time.Time{}); err != nil {
+		t.Error(err)
+	}
+	if g, ok, err := s.Latest(t.Context(), "flights-0"); err != nil || !ok || g.State != tables.StateDrained || g.DataflowJobID.StringVal != "id-2" || g.Seq != 3 {
+		t.Errorf("latest %+v, %v", g, err)
+	}
+}

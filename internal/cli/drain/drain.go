@@ -95,6 +95,9 @@ func run(ctx context.Context, a *app.App, o *options, jobs []string) error {
 	if err != nil {
 		return err
 	}
+	if err := platform.Reachable(ctx); err != nil {
+		return err
+	}
 	api, err := platform.Dataflow(ctx)
 	if err != nil {
 		return err
@@ -106,10 +109,11 @@ func run(ctx context.Context, a *app.App, o *options, jobs []string) error {
 	}
 	defer bq.Close()
 
+	store := history.New(bq, spec.Spec.Sinks.BigQuery.Dataset, spec.Spec.Aggregations...)
 	show := newProgress(term.New(a.Err))
 	res, err := drain.Run(ctx, drain.Config{
 		Log: show.display.Logger(a.Log), API: dataflowapi.New(api, spec.Spec.Project, spec.Spec.Region),
-		Recorder: history.New(bq, spec.Spec.Sinks.BigQuery.Dataset, spec.Spec.Aggregations...), Group: spec.Metadata.Name,
+		Recorder: store, Adopted: store.OpenJob, Group: spec.Metadata.Name,
 		Jobs: jobs, Parallel: o.parallel, Timeout: timeout, OnTimeout: onTimeout, Poll: o.poll, Progress: show.update,
 	})
 	show.close()

@@ -28,7 +28,7 @@ func AddLimits(cmd *cobra.Command, timeoutFlag string) *Limits {
 	l := &Limits{flag: timeoutFlag, cmd: cmd}
 	cmd.Flags().DurationVar(&l.timeout, timeoutFlag, 0, "longest wait for the drain of one job (default: the spec's update.drainTimeout)")
 	cmd.Flags().StringVar(&l.onTimeout, "on-timeout", "", "what is done about a job that has not drained by then: fail, wait or cancel (default: the spec's update.onTimeout)")
-	cmd.Flags().BoolVar(&l.acceptLoss, "accept-loss", false, "allow to cancel a job that does not drain in time: its state is lost, and its whole generation is void")
+	cmd.Flags().BoolVar(&l.acceptLoss, "accept-loss", false, "allow to cancel a job: its state is lost, and its whole generation is void")
 	return l
 }
 
@@ -50,6 +50,9 @@ func (l *Limits) Validate() error {
 	}
 	return e
 }
+
+// AcceptLoss reports whether jobs may be cancelled.
+func (l *Limits) AcceptLoss() bool { return l.acceptLoss }
 
 // Of returns the limits for a job with that spec. To cancel takes the word of
 // whoever runs the command: a spec is written long before anybody knows what
