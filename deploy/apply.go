@@ -23,17 +23,29 @@ type Step string
 
 // The steps.
 const (
-	Creating  Step = "creating"  // a resource
-	Ending    Step = "ending"    // how a generation ended is recorded
-	Recording Step = "recording" // that a generation begins, or how far it is
-	Draining  Step = "draining"  // the generation that runs
-	Drained   Step = "drained"   // and on record
-	Replaying Step = "replaying" // a subscription goes back to where a dead generation began
-	Launching Step = "launching"
-	Starting  Step = "starting" // launched, does not run yet
-	Resizing  Step = "resizing" // a job that runs
-	Running   Step = "running"
-	Done      Step = "done" // of a backfill
+	Creating   Step = "creating"   // a resource
+	Ending     Step = "ending"     // how a generation ended is recorded
+	Recording  Step = "recording"  // that a generation begins
+	Completing Step = "completing" // the record of a generation: its Dataflow job, or that it is complete
+	Draining   Step = "draining"   // the generation that runs
+	Drained    Step = "drained"    // and on record
+	Replaying  Step = "replaying"  // a subscription goes back to where a dead generation began
+	Launching  Step = "launching"
+	Starting   Step = "starting" // launched, does not run yet
+	Resizing   Step = "resizing" // a job that runs
+	Resized    Step = "resized"
+	Updating   Step = "updating" // a job that runs is replaced by the service, in place
+	Updated    Step = "updated"
+	Cancelling Step = "cancelling" // the generation that runs
+	Cancelled  Step = "cancelled"  // and on record as void
+	Running    Step = "running"
+	Watching   Step = "watching" // a job that runs, until it is healthy
+	Healthy    Step = "healthy"
+	Baking     Step = "baking" // a canary, before the rest is taken
+	Baked      Step = "baked"
+	Voiding    Step = "voiding" // a generation whose numbers are wrong
+	Waiting    Step = "waiting" // for the watermarks to pass windows that are replaced then
+	Done       Step = "done"    // of a backfill
 )
 
 // Event is a step that Apply takes.
@@ -54,8 +66,15 @@ type JobResult struct {
 	State      string         `json:"state"`             // of the Dataflow job; of a retired one that had ended, as recorded
 	Launched   bool           `json:"launched"`          // by this Apply
 	Resized    *Bounds        `json:"resized,omitempty"` // what this Apply has made of its bounds
+	Updated    string         `json:"updated,omitempty"` // Dataflow job that this one has replaced in place
 	Retired    bool           `json:"retired,omitempty"` // the spec has it no more
 	Drained    *DrainedResult `json:"drained,omitempty"` // the generation that this Apply drained
+
+	// PauseSeconds is for how long nobody has read what it reads: from when its
+	// old generation has stopped until its new one ran; null: nothing was stopped.
+	PauseSeconds *float64 `json:"pause_seconds,omitempty"`
+	Health       *Health  `json:"health,omitempty"` // before the next job was taken
+	Canary       *Health  `json:"canary,omitempty"` // before the rest was taken
 }
 
 // DrainedResult is a generation that was drained.
@@ -74,6 +93,7 @@ type Result struct {
 	SpecFile string      `json:"spec_file"`
 	Created  []Resource  `json:"created"`
 	Jobs     []JobResult `json:"jobs"`
+	Pause    *Pause      `json:"pause,omitempty"` // of the jobs that were replaced
 }
 
 // Apply plans and applies at once, for callers that ask nobody.
@@ -86,50 +106,61 @@ func Apply(ctx context.Context, cfg Config, progress func(Event)) (*Result, erro
 	if err != nil {
 		return nil, err
 	}
-	return d.apply(ctx, p, progress)
+	return d.Apply(ctx, p, progress)
 }
 
 // Apply applies a plan that was looked at. It is computed again, and refused
 // if it is not the same any more. Progress may be nil. The result has what was
 // done, even with an error.
 func (d *Deployer) Apply(ctx context.Context, p *Plan, progress func(Event)) (*Result, error) {
-	fresh, err := d.Plan(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if !p.same(fresh) { // invariant D1
-		return nil, exit.With(exit.Pending, errors.New("the plan is stale: something has changed since it was made")).
-			WithHint("look at the new plan and apply that")
-	}
-	return d.apply(ctx, fresh, progress)
+	var fresh *Plan
+	var res *Result
+	var recheck bool
+	err := d.recorded(ctx, d.command, func(ctx context.Context) (any, bool, error) {
+		var err error
+		if fresh, err = d.Plan(ctx); err != nil {
+			return nil, false, err
+		}
+		if !p.same(fresh) { // invariant D1
+			return nil, false, exit.With(exit.Pending, fmt.Errorf("the plan is stale: something has changed since it was made:\n  %s", strings.Join(p.different(fresh), "\n  "))).
+				WithHint("look at the new plan and apply that")
+		}
+		if err := fresh.refuse("deployed"); err != nil { // invariant D1
+			return nil, false, err
+		}
+		if fresh.drains() && d.cfg.Drainer == nil {
+			return nil, false, errors.New("deploy: the plan drains jobs, and there is no drainer")
+		}
+		if err := d.MayLose(fresh); err != nil {
+			return nil, false, err
+		}
+		if err := d.watchable(); err != nil {
+			return nil, false, err
+		}
+		if recheck, err = d.recheck(ctx); err != nil {
+			return nil, false, err
+		}
+		return fresh, fresh.Pending() || recheck, nil
+	}, func(ctx context.Context, r *recorder) (_ any, err error) {
+		res, err = d.apply(ctx, fresh, d.course(fresh, recheck), r)
+		return res, err
+	}, progress)
+	return res, err
 }
 
-func (d *Deployer) apply(ctx context.Context, p *Plan, progress func(Event)) (*Result, error) {
-	if progress == nil {
-		progress = func(Event) {}
-	}
-	if err := p.refuse("deployed"); err != nil { // invariant D1
-		return nil, err
-	}
-	if p.drains() && d.cfg.Drainer == nil {
-		return nil, errors.New("deploy: the plan drains jobs, and there is no drainer")
-	}
+func (d *Deployer) apply(ctx context.Context, p *Plan, c course, r *recorder) (*Result, error) {
 	res := &Result{Group: p.Group, Spec: p.Spec, SpecFile: p.SpecFile, Created: []Resource{}, Jobs: []JobResult{}}
-	if err := d.prepare(ctx, p, res, progress); err != nil {
+	if err := d.prepare(ctx, p, res, r); err != nil {
 		return res, err
 	}
-	t := &take{Deployer: d, plan: p, progress: progress, results: make([]*JobResult, len(p.Jobs))}
-	var err error
-	for _, s := range rollout(p.Jobs, p.Reshard) {
-		if err = t.step(ctx, s); err != nil {
-			break // invariant D4: the rest is left alone
-		}
-	}
+	t := &take{Deployer: d, recorder: r.sideBySide(), plan: p, results: make([]*JobResult, len(p.Jobs)), pauses: newPauses()}
+	err := t.stages(ctx, rollout(p.Jobs, p.Reshard, c))
 	for _, j := range t.results {
 		if j != nil {
 			res.Jobs = append(res.Jobs, *j)
 		}
 	}
+	res.Pause = pauseOf(res.Jobs)
 	return res, err
 }
 
@@ -150,9 +181,11 @@ func (p *Plan) refuse(done string) error {
 }
 
 // prepare creates what is missing.
-func (d *Deployer) prepare(ctx context.Context, p *Plan, res *Result, progress func(Event)) error {
+func (d *Deployer) prepare(ctx context.Context, p *Plan, res *Result, rec *recorder) error {
 	for _, r := range p.Create {
-		progress(Event{Step: Creating, Text: r.Kind + " " + r.Name})
+		if err := rec.before(ctx, Event{Step: Creating, Text: r.Kind + " " + r.Name}); err != nil {
+			return err
+		}
 		if err := d.create(ctx, r); err != nil {
 			return err
 		}

@@ -40,7 +40,7 @@ func TestApplyOnce(t *testing.T) {
 	}
 	want := []string{" creating"}
 	for _, j := range []string{"flights-0", "flights-1", "flights-2"} {
-		want = append(want, j+" recording", j+" launching", j+" running")
+		want = append(want, j+" recording", j+" launching", j+" completing", j+" running")
 	}
 	if diff := cmp.Diff(want, steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)

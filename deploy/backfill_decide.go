@@ -3,6 +3,7 @@ package deploy
 import (
 	"fmt"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,12 +21,22 @@ import (
 // This file decides, without I/O, whether windows can be backfilled and what
 // has to be done for it.
 
-// Backfill is what is to be recomputed.
+// Backfill is what is to be recomputed, and from what: one of Archive, Files and
+// Table, which must hold all events of the windows.
 type Backfill struct {
-	Job     string    // name that it writes under; empty: GROUP-backfill
-	From    time.Time // start of the first window
-	To      time.Time // start of the first window after the last
-	Archive string    // Avro files with all events of the windows: gs://BUCKET/PATTERN
+	Job  string    `json:"job"`  // name that it writes under; empty: GROUP-backfill, or GROUP-shadow-SHADOW
+	From time.Time `json:"from"` // start of the first window
+	To   time.Time `json:"to"`   // start of the first window after the last
+
+	Archive string `json:"archive,omitempty"` // Avro files of a Cloud Storage subscription: gs://BUCKET/PATTERN
+	Files   string `json:"files,omitempty"`   // files of events: gs://BUCKET/PATTERN, or in the sandbox a pattern of this machine
+	Table   string `json:"table,omitempty"`   // raw table: DATASET.TABLE
+	// MaxBytes are the most that reading the table may bill; 0: any.
+	MaxBytes int64 `json:"max_bytes,omitempty"`
+
+	// Shadow is the suffix of the tables that are written in the place of the
+	// spec's own; empty: none, the windows are replaced.
+	Shadow string `json:"shadow,omitempty"`
 }
 
 // span is the windows, in UTC.
@@ -35,11 +46,44 @@ var jobName = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`) // and no longe
 
 const maxJobName = 1024
 
+// source names what is read.
+func (b Backfill) source() (kind, name string) {
+	switch {
+	case b.Files != "":
+		return "files", b.Files
+	case b.Table != "":
+		return "table", b.Table
+	}
+	return "archive", b.Archive
+}
+
+var (
+	datasetTable = regexp.MustCompile(`^[A-Za-z0-9_]{1,1000}\.[A-Za-z_][A-Za-z0-9_]{0,299}$`)
+	shadowSuffix = regexp.MustCompile(`^[a-z0-9]{1,30}$`) // part of the names of tables, of a job and of a label
+)
+
+// group is the group that the backfill's writer is of.
+func (b Backfill) group(job *jobspecs.StreamJob) string {
+	if b.Shadow == "" {
+		return job.Metadata.Name
+	}
+	return tables.ShadowGroup(job.Metadata.Name, b.Shadow)
+}
+
 // check completes and checks b against a spec. Its errors are the user's.
 func (b *Backfill) check(job *jobspecs.StreamJob) error {
 	group := job.Metadata.Name
+	if err := job.KappaPipeline("backfill"); err != nil {
+		return err
+	}
+	if b.Shadow != "" && !shadowSuffix.MatchString(b.Shadow) {
+		return exit.Usagef("shadow %q: a suffix has lower-case letters and digits, up to 30", b.Shadow)
+	}
 	if b.Job == "" {
 		b.Job = group + "-backfill"
+		if b.Shadow != "" {
+			b.Job = group + "-shadow-" + b.Shadow
+		}
 	}
 	if !jobName.MatchString(b.Job) || len(b.Job) > maxJobName {
 		return exit.Usagef("job name %q: Dataflow takes lower-case letters, digits and -, up to %d, with a letter first", b.Job, maxJobName)
@@ -47,9 +91,8 @@ func (b *Backfill) check(job *jobspecs.StreamJob) error {
 	if number, ok := strings.CutPrefix(b.Job, group+"-"); ok && strings.Trim(number, "0123456789") == "" {
 		return exit.Usagef("job name %s: %s-NUMBER are the names of the streaming jobs", b.Job, group)
 	}
-	bucket, glob, _ := strings.Cut(strings.TrimPrefix(b.Archive, "gs://"), "/")
-	if _, err := path.Match(glob, ""); err != nil || !strings.HasPrefix(b.Archive, "gs://") || bucket == "" || glob == "" {
-		return exit.Usagef("archive %q is not gs://BUCKET/PATTERN", b.Archive)
+	if err := b.checkSource(job); err != nil {
+		return err
 	}
 	s := b.span()
 	if !s.From.Before(s.To) {
@@ -61,6 +104,46 @@ func (b *Backfill) check(job *jobspecs.StreamJob) error {
 				// A window that is cut in two would be replaced by a part of itself.
 				return exit.Usagef("%s is not where a window of %s starts: its windows are of %s from 1970-01-01T00:00:00Z on", stamp(t), a.Name, a.Window)
 			}
+		}
+	}
+	return nil
+}
+
+// checkSource checks what is read.
+func (b *Backfill) checkSource(job *jobspecs.StreamJob) error {
+	given := 0
+	for _, source := range []string{b.Archive, b.Files, b.Table} {
+		if source != "" {
+			given++
+		}
+	}
+	if given != 1 {
+		return exit.Usagef("a backfill reads one of an archive, files and a table").
+			WithHint("give one of --archive, --files and --table")
+	}
+	kind, name := b.source()
+	switch {
+	case b.MaxBytes < 0 || b.MaxBytes > 0 && b.Table == "":
+		return exit.Usagef("a cap of %d bytes: it is at least 0, and for a table", b.MaxBytes)
+	case b.Table != "" && !datasetTable.MatchString(b.Table):
+		return exit.Usagef("table %q is not DATASET.TABLE", b.Table)
+	case b.Table != "":
+		return nil
+	case strings.HasPrefix(name, "gs://"):
+		bucket, glob, _ := strings.Cut(strings.TrimPrefix(name, "gs://"), "/")
+		if _, err := path.Match(glob, ""); err != nil || bucket == "" || glob == "" {
+			return exit.Usagef("%s %q is not gs://BUCKET/PATTERN", kind, name)
+		}
+	case b.Archive != "":
+		return exit.Usagef("archive %q is not gs://BUCKET/PATTERN", name)
+	case job.Spec.Environment != "sandbox":
+		return exit.Usagef("files %q are on this machine, where workers of Dataflow cannot read them", name).
+			WithHint("copy them to Cloud Storage, and give gs://BUCKET/PATTERN")
+	case !filepath.IsAbs(name):
+		return exit.Usagef("files %q: a worker is started elsewhere, so the path must be absolute", name)
+	default:
+		if _, err := path.Match(name, ""); err != nil {
+			return exit.Usagef("files %q: %w", name, err)
 		}
 	}
 	return nil
@@ -81,6 +164,11 @@ type Observation struct {
 	State     string    // RUNNING, DRAINING, …
 	Watermark time.Time // the least of its sources; zero: not known, or at its maximum
 	Messages  int64     // that it has read
+	Sources   []SourceWatermark
+
+	AtMaximum       bool   // the watermark is: nothing comes any more
+	BacklogBytes    *int64 // of all its sources; nil: not known
+	BacklogElements *int64
 }
 
 // settled fails unless every job that runs is past the horizon after the last
@@ -88,24 +176,56 @@ type Observation struct {
 // can be counted beside the backfill. A job that starts later learns of the
 // backfill from the history. What is not known is not assumed (invariant D3).
 func settled(b Backfill, horizon time.Duration, running []Observation) error {
-	least := b.span().To.Add(horizon)
-	var behind []string
+	u := &UnsettledError{To: b.To, Until: b.span().To.Add(horizon), Horizon: horizon}
 	for _, o := range running {
-		switch {
-		case o.State != dataflowapi.StateName(pb.JobState_JOB_STATE_RUNNING):
-			behind = append(behind, fmt.Sprintf("%s is %s", o.Job, o.State))
-		case o.Watermark.IsZero():
-			behind = append(behind, fmt.Sprintf("the watermark of %s is not known", o.Job))
-		case o.Watermark.Before(least):
-			behind = append(behind, fmt.Sprintf("the watermark of %s is %s", o.Job, stamp(o.Watermark)))
+		if o.State != dataflowapi.StateName(pb.JobState_JOB_STATE_RUNNING) || o.Watermark.Before(u.Until) {
+			u.Behind = append(u.Behind, o)
 		}
 	}
-	if len(behind) == 0 {
+	if len(u.Behind) == 0 {
 		return nil
 	}
-	return exit.Environmentf("events of the windows before %s may still be counted by streaming jobs: their watermarks must have reached %s, the horizon of %s later, and %s",
-		stamp(b.To), stamp(least), horizon, strings.Join(behind, "; ")).
-		WithHint("run the command again once they have")
+	return exit.With(exit.Environment, u).WithHint("run the command again once they have")
+}
+
+// UnsettledError says that jobs which run may still take events for windows that
+// are to be replaced. Wait, and try again.
+type UnsettledError struct {
+	To      time.Time     // end of the windows
+	Until   time.Time     // what the watermarks must reach
+	Horizon time.Duration // that lies between them
+	Behind  []Observation // jobs that have not, or of which it is not known
+}
+
+// Error names the jobs.
+func (e *UnsettledError) Error() string {
+	behind := make([]string, len(e.Behind))
+	for i, o := range e.Behind {
+		switch {
+		case o.State != dataflowapi.StateName(pb.JobState_JOB_STATE_RUNNING):
+			behind[i] = fmt.Sprintf("%s is %s", o.Job, o.State)
+		case o.Watermark.IsZero():
+			behind[i] = fmt.Sprintf("the watermark of %s is not known", o.Job)
+		default:
+			behind[i] = fmt.Sprintf("the watermark of %s is %s", o.Job, stamp(o.Watermark))
+		}
+	}
+	return fmt.Sprintf("events of the windows before %s may still be counted by streaming jobs: their watermarks must have reached %s, the horizon of %s later, and %s",
+		stamp(e.To), stamp(e.Until), e.Horizon, strings.Join(behind, "; "))
+}
+
+// Least is the least watermark of the jobs; false if one is not known.
+func (e *UnsettledError) Least() (time.Time, bool) {
+	var least time.Time
+	for _, o := range e.Behind {
+		if o.Watermark.IsZero() || o.State != dataflowapi.StateName(pb.JobState_JOB_STATE_RUNNING) {
+			return time.Time{}, false
+		}
+		if least.IsZero() || o.Watermark.Before(least) {
+			least = o.Watermark
+		}
+	}
+	return least, !least.IsZero()
 }
 
 // overlapping is an open backfill of a group, other than b itself, that
@@ -144,7 +264,7 @@ const fillDone Kind = "done"
 
 // decideBackfill says what is done for a backfill. Deployment is the label of
 // the launch that a generation would have: a job with another one is of
-// another spec or another archive.
+// another spec, or has read something else.
 func decideBackfill(b Backfill, o observed, deployment func(generation int64) string) (filling, error) {
 	if o.latest != nil && (o.latest.Kind != tables.WriterBackfill || o.latest.Group != o.group) {
 		return filling{}, exit.Usagef("job name %s: it is a %s of %s", b.Job, o.latest.Kind, o.latest.Group).WithHint("choose another job name")
@@ -171,7 +291,7 @@ func decideBackfill(b Backfill, o observed, deployment func(generation int64) st
 		case a.group != o.group || a.generation != last.Generation || last.DataflowJobID.Valid && last.DataflowJobID.StringVal != a.id:
 			return filling{}, exit.Environmentf("job %s (%s) runs, and is not %s, which is open in the history", b.Job, a.id, last.Writer())
 		case a.deployment != deployment(last.Generation):
-			return filling{}, exit.Environmentf("%s (%s) runs with another spec or archive", last.Writer(), a.id).
+			return filling{}, exit.Environmentf("%s (%s) runs with another spec, or reads something else", last.Writer(), a.id).
 				WithHint("run the command that it was launched by, or cancel the job and run this one again")
 		}
 		return f, nil
@@ -193,7 +313,7 @@ func decideBackfill(b Backfill, o observed, deployment func(generation int64) st
 	case o.last.state != pb.JobState_JOB_STATE_DONE:
 		return filling{}, exit.Environmentf("%s is open in the history, and its job %s is %s instead of DONE: append a row to the generations table that says that it is void", last.Writer(), f.id, state)
 	case o.last.deployment != deployment(last.Generation):
-		ended.Why = "it was of another spec or archive"
+		ended.Why = "it was of another spec, or has read something else"
 		return again, nil
 	}
 	f.kind = fillDone

@@ -30,6 +30,8 @@ func TestBackfillCheck(t *testing.T) {
 	}}
 	hourly := *job
 	hourly.Spec.Aggregations = job.Spec.Aggregations[:1]
+	sandboxed, foreign := hourly, hourly
+	sandboxed.Spec.Environment, foreign.Spec.Pipeline = "sandbox", jobspecs.PipelineOther
 	thursday := time.Date(2001, 1, 11, 0, 0, 0, 0, time.UTC) // as 1970-01-01 was
 	good := Backfill{From: hours(0), To: hours(2), Archive: "gs://bucket/2001/*.avro"}
 	with := func(change func(*Backfill)) Backfill {
@@ -49,7 +51,21 @@ func TestBackfillCheck(t *testing.T) {
 		{name: "a bad job name", job: &hourly, b: with(func(b *Backfill) { b.Job = "Flights" }), want: "lower-case letters"},
 		{name: "a long job name", job: &hourly, b: with(func(b *Backfill) { b.Job = strings.Repeat("a", 1025) }), want: "up to 1024"},
 		{name: "a streaming job's name", job: &hourly, b: with(func(b *Backfill) { b.Job = "flights-7" }), want: "names of the streaming jobs"},
-		{name: "no archive", job: &hourly, b: with(func(b *Backfill) { b.Archive = "" }), want: "is not gs://BUCKET/PATTERN"},
+		{name: "nothing to read", job: &hourly, b: with(func(b *Backfill) { b.Archive = "" }), want: "reads one of an archive, files and a table"},
+		{name: "two to read", job: &hourly, b: with(func(b *Backfill) { b.Files = "gs://b/x" }), want: "reads one of an archive, files and a table"},
+		{name: "files", job: &hourly, b: with(func(b *Backfill) { b.Archive, b.Files = "", "gs://b/*.json" })},
+		{name: "files without a bucket", job: &hourly, b: with(func(b *Backfill) { b.Archive, b.Files = "", "gs:///x" }), want: `files "gs:///x" is not gs://`},
+		{name: "files of this machine", job: &hourly, b: with(func(b *Backfill) { b.Archive, b.Files = "", "/tmp/*.json" }), want: "where workers of Dataflow cannot read them"},
+		{name: "files of this machine, in the sandbox", job: &sandboxed, b: with(func(b *Backfill) { b.Archive, b.Files = "", "/tmp/*.json" })},
+		{name: "files of somewhere", job: &sandboxed, b: with(func(b *Backfill) { b.Archive, b.Files = "", "x.json" }), want: "must be absolute"},
+		{name: "a bad pattern of files", job: &sandboxed, b: with(func(b *Backfill) { b.Archive, b.Files = "", "/tmp/[" }), want: "syntax error in pattern"},
+		{name: "a table", job: &hourly, b: with(func(b *Backfill) { b.Archive, b.Table, b.MaxBytes = "", "kappa.raw_flights", 7 })},
+		{name: "a table without a dataset", job: &hourly, b: with(func(b *Backfill) { b.Archive, b.Table = "", "raw_flights" }), want: "is not DATASET.TABLE"},
+		{name: "a negative cap", job: &hourly, b: with(func(b *Backfill) { b.Archive, b.Table, b.MaxBytes = "", "a.b", -1 }), want: "a cap of -1 bytes"},
+		{name: "a cap for files", job: &hourly, b: with(func(b *Backfill) { b.MaxBytes = 1 }), want: "a cap of 1 bytes"},
+		{name: "a shadow", job: &hourly, b: with(func(b *Backfill) { b.Shadow = "v2" })},
+		{name: "a bad suffix", job: &hourly, b: with(func(b *Backfill) { b.Shadow = "v_2" }), want: "a suffix has lower-case letters and digits"},
+		{name: "another pipeline", job: &foreign, b: good, want: "is not kappa's to read"},
 		{name: "a local archive", job: &hourly, b: with(func(b *Backfill) { b.Archive = "/tmp/*.avro" }), want: "is not gs://BUCKET/PATTERN"},
 		{name: "a bucket alone", job: &hourly, b: with(func(b *Backfill) { b.Archive = "gs://bucket/" }), want: "is not gs://BUCKET/PATTERN"},
 		{name: "no bucket", job: &hourly, b: with(func(b *Backfill) { b.Archive = "gs:///x" }), want: "is not gs://BUCKET/PATTERN"},
@@ -174,13 +190,13 @@ func TestDecideBackfill(t *testing.T) {
 		{name: "runs, but the answer was lost", latest: row(2, "open", ""), active: job(pending, 2, "d2"), want: filling{kind: Keep, generation: 2, id: "id-1"}},
 		{name: "is done", latest: row(2, "open", "id-1"), last: job(done, 2, "d2"), want: filling{kind: fillDone, generation: 2, id: "id-1"}},
 		{name: "is done, of another archive", latest: row(2, "open", "id-1"), last: job(done, 2, "d9"),
-			want: filling{kind: Launch, generation: 3, ended: &Ended{Generation: 2, State: "void", DataflowID: "id-1", Why: "it was of another spec or archive"}}},
+			want: filling{kind: Launch, generation: 3, ended: &Ended{Generation: 2, State: "void", DataflowID: "id-1", Why: "it was of another spec, or has read something else"}}},
 		{name: "failed (P5)", latest: row(2, "open", "id-1"), last: job(failed, 2, "d2"),
 			want: filling{kind: Launch, generation: 3, ended: &Ended{Generation: 2, State: "void", DataflowID: "id-1", Why: "its job is FAILED"}}},
 		{name: "cancelled (P5)", latest: row(2, "open", "id-1"), last: job(cancelled, 2, "d9"),
 			want: filling{kind: Launch, generation: 3, ended: &Ended{Generation: 2, State: "void", DataflowID: "id-1", Why: "its job is CANCELLED"}}},
 
-		{name: "runs with another archive", latest: row(2, "open", "id-1"), active: job(running, 2, "d9"), err: "runs with another spec or archive"},
+		{name: "runs with another archive", latest: row(2, "open", "id-1"), active: job(running, 2, "d9"), err: "runs with another spec, or reads something else"},
 		{name: "another generation runs", latest: row(2, "open", "id-1"), active: job(running, 3, "d3"), err: "is not fill@2"},
 		{name: "another job runs", latest: row(2, "open", "id-0"), active: job(running, 2, "d2"), err: "is not fill@2"},
 		{name: "another group's job runs", latest: row(2, "open", "id-1"), active: foreign, err: "is not fill@2"},

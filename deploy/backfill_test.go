@@ -78,7 +78,7 @@ func TestBackfill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"recording", "launching", "running", "done"}, steps); diff != "" || messages != 7 {
+	if diff := cmp.Diff([]string{"recording", "launching", "completing", "running", "done"}, steps); diff != "" || messages != 7 {
 		t.Errorf("%d messages, steps (-want +got):\n%s", messages, diff)
 	}
 	if res.Group != "flights" || res.Job != "flights-backfill" || res.Generation != 1 || !res.Launched || !res.WindowFrom.Equal(fill.From) || res.Seconds <= 0 {
@@ -94,7 +94,9 @@ func TestBackfill(t *testing.T) {
 		t.Fatal(err)
 	}
 	options := job.GetEnvironment().GetSdkPipelineOptions().GetFields()["options"].GetStructValue().GetFields()
-	for name, want := range map[string]string{"archive": archive, "job": "flights-backfill", "generation": "1"} {
+	for name, want := range map[string]string{
+		"archive": archive, "from": "2001-01-08T00:00:00Z", "to": "2001-01-09T00:00:00Z", "job": "flights-backfill", "generation": "1",
+	} {
 		if got := options[name].GetStringValue(); got != want {
 			t.Errorf("parameter %s is %q, want %q", name, got, want)
 		}

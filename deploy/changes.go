@@ -30,6 +30,7 @@ func identity(job *jobspecs.StreamJob) *jobspecs.StreamJob {
 	plain.Metadata.Description = ""
 	plain.Ignore = nil
 	plain.Spec.Update = jobspecs.Update{}
+	plain.Spec.Journal = ""
 	return &plain
 }
 

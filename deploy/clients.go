@@ -27,11 +27,19 @@ func Connect(ctx context.Context, job *jobspecs.StreamJob) (*Clients, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.Reachable(ctx); err != nil {
+		return nil, err
+	}
 	c := &Clients{}
 	for _, connect := range []func() error{
 		func() (err error) { c.PubSub, err = p.PubSub(ctx); return },
 		func() (err error) { c.BigQuery, err = p.BigQuery(ctx); return },
-		func() (err error) { c.Bigtable, err = p.BigtableAdmin(ctx, job.Spec.Sinks.Bigtable.Instance); return },
+		func() (err error) {
+			if instance := job.Spec.Sinks.Bigtable.Instance; instance != "" { // another pipeline has none
+				c.Bigtable, err = p.BigtableAdmin(ctx, instance)
+			}
+			return err
+		},
 		func() (err error) { c.Storage, err = p.Storage(ctx); return },
 		func() (err error) { c.Dataflow, err = p.Dataflow(ctx); return },
 	} {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/tables"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // This file decides, without I/O, what becomes of one job. What becomes of the
@@ -22,6 +23,8 @@ const (
 	Adopt   Kind = "adopt"   // it runs, but the history lacks its Dataflow id
 	Resize  Kind = "resize"  // it runs, and gets other bounds on its number of workers
 	Replace Kind = "replace" // it is drained, and the next generation is begun
+	Update  Kind = "update"  // the service replaces it in place: its generation goes on as another Dataflow job
+	Cancel  Kind = "cancel"  // it is cancelled, which makes its generation void, and the next is begun
 	Retire  Kind = "retire"  // the spec has it no more: it is drained, or how it ended is recorded
 	Blocked Kind = "blocked" // nothing can be done before someone looks
 )
@@ -49,9 +52,13 @@ type Action struct {
 	DataflowID string  `json:"dataflow_id,omitempty"` // of the job that runs and goes on
 	Ended      *Ended  `json:"ended,omitempty"`       // recorded before anything is launched
 	Drains     *Drains `json:"drains,omitempty"`      // drained before anything else is done about the job
+	Cancels    *Drains `json:"cancels,omitempty"`     // cancelled before anything else is done about the job
 	Supersedes string  `json:"supersedes,omitempty"`  // writer JOB@GENERATION whose rows do not count any more
 	Resize     *Bounds `json:"resize,omitempty"`      // what the bounds become
 	Reason     string  `json:"reason"`
+
+	Handover *Handover `json:"handover,omitempty"` // of an update: done by the service, and waited for
+	Updated  *Handover `json:"updated,omitempty"`  // an update that the service has done: recorded before anything else
 
 	// Changes are the fields in which the spec that is wanted differs from what
 	// the job runs with; none if they are not known.
@@ -68,6 +75,8 @@ type known struct {
 	deployment string   // as labelled
 	reads      []string // subscriptions, full names; nil: not known
 	bounds     Bounds   // as changed while it runs; a 0 is as launched
+	replaces   string   // id of the job that it is an update of, once the service says so
+	replacedBy string   // id of the job that it was updated to
 }
 
 // observed is all that is known of a job.
@@ -77,24 +86,40 @@ type observed struct {
 	spec    string             // hash of the spec that is wanted
 	retired bool               // the spec has no job of that name any more
 	latest  *tables.Generation // newest row of the highest generation; nil: none
-	active  *known             // the job of that name that has not ended; nil: none
+	active  *known             // the job of that name, or that was adopted under it, that has not ended; nil: none
 	last    *known             // the ended job that the latest generation was; nil: not found
 
-	bounds    Bounds    // that are wanted
-	resizable bool      // the service can change them while a job runs
-	launched  *launched // what the active job was launched with; nil: with what is wanted
+	recorded *known // the job that the latest generation is on record as, where active, or last, is another one; nil: not found
+
+	update    jobspecs.Update // how the spec has jobs replaced
+	moves     bool            // subscriptions move between the jobs of the group
+	bounds    Bounds          // that are wanted
+	resizable bool            // the service can change them while a job runs
+	launched  *launched       // what the active job was launched with; nil: with what is wanted
+
+	adopted bool    // the active job was not launched by kappa, and the history has it as the latest generation
+	live    *pb.Job // the active job, with labels and environment; nil: none
 }
 
 // decide says what becomes of a job; false if there is nothing to say, of a
 // job that the spec has no more and that has ended.
-func decide(o observed) (Action, bool) {
+func decide(o observed) (act Action, ok bool) {
+	o, updated := o.handedOver()
 	switch {
 	case o.active != nil:
-		return decideActive(o), true
+		act, ok = decideActive(o), true
 	case o.retired:
-		return decideGone(o)
+		act, ok = decideGone(o)
+	default:
+		act, ok = decideEnded(o), true
 	}
-	return decideEnded(o), true
+	if act.Updated = updated; updated != nil {
+		act.Reason += fmt.Sprintf("; the service has updated job %s to %s", updated.From, updated.To)
+		if act.Kind == Keep {
+			act.Kind = Adopt
+		}
+	}
+	return act, ok
 }
 
 func decideActive(o observed) Action {
@@ -111,8 +136,13 @@ func decideActive(o observed) Action {
 		act.Reason = fmt.Sprintf("job %s runs as generation %d, but the history is at %d", a.id, a.generation, o.latest.Generation)
 	case o.latest.State != tables.StateOpen:
 		act.Reason = fmt.Sprintf("job %s runs as generation %d, which the history has as %s", a.id, a.generation, o.latest.State)
+	case o.updating():
+		o.decideUpdating(&act)
 	case o.latest.DataflowJobID.Valid && o.latest.DataflowJobID.StringVal != a.id:
 		act.Reason = fmt.Sprintf("job %s runs as generation %d, which the history has as job %s", a.id, a.generation, o.latest.DataflowJobID.StringVal)
+	case a.state == pb.JobState_JOB_STATE_CANCELLING && o.update.Strategy == jobspecs.StrategyCancel && !o.retired:
+		act.cancel(a)
+		act.Reason = fmt.Sprintf("is %s already, which makes generation %d void", state, a.generation)
 	case !starting(a.state) && a.state != pb.JobState_JOB_STATE_DRAINING:
 		act.Reason = fmt.Sprintf("job %s is %s: wait until it has ended, then apply again", a.id, state)
 	case o.retired:
@@ -121,14 +151,20 @@ func decideActive(o observed) Action {
 	case a.state == pb.JobState_JOB_STATE_DRAINING:
 		act.drain(Replace, a)
 		act.Generation, act.Reason = a.generation+1, "is "+state+" already"
-	case !o.fits():
+	case o.adopted:
 		act.drain(Replace, a)
-		act.Generation, act.Reason = a.generation+1, fmt.Sprintf("is %s with spec %s instead of %s", state, a.spec, o.spec)
+		act.Generation, act.Reason = a.generation+1, "is "+state+"; adopted, and what it runs with is not known"
+	case !o.fits():
+		meaning := o.replace(&act)
+		act.Reason = fmt.Sprintf("is %s with spec %s instead of %s", state, a.spec, o.spec)
 		if l := o.launched; l != nil {
 			act.Changes = l.changes
 			if l.unread != "" {
 				act.Reason += "; what differs is not known: " + l.unread
 			}
+		}
+		if act.Reason += meaning; act.Kind == Update {
+			act.Reason += refused(act.Changes)
 		}
 	case o.resizable && o.has() != o.bounds:
 		act.Kind, act.Resize, act.Changes = Resize, &o.bounds, o.has().changes(o.bounds)

@@ -146,33 +146,6 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-func TestSchemaDifferences(t *testing.T) {
-	field := func(name string, typ bigquery.FieldType, mode string) *bigquery.FieldSchema {
-		return &bigquery.FieldSchema{Name: name, Type: typ, Required: mode == "required", Repeated: mode == "repeated"}
-	}
-	want := bigquery.Schema{field("id", "STRING", "required"), field("n", "INTEGER", "")}
-	for _, c := range []struct {
-		name string
-		have bigquery.Schema
-		want []string
-	}{
-		{"equal, in another order", bigquery.Schema{want[1], want[0]}, nil},
-		{"laxer is fine", bigquery.Schema{field("id", "STRING", ""), want[1], field("more", "STRING", "")}, nil},
-		{"missing column", bigquery.Schema{want[0]}, []string{"lacks the column n INTEGER"}},
-		{"other type", bigquery.Schema{want[0], field("n", "STRING", "")}, []string{"column n is STRING instead of INTEGER"}},
-		{"stricter", bigquery.Schema{want[0], field("n", "INTEGER", "required")}, []string{"column n must be nullable"}},
-		{"repeated", bigquery.Schema{want[0], field("n", "INTEGER", "repeated")}, []string{"column n is repeated"}},
-		{"further required column", bigquery.Schema{want[0], want[1], field("more", "STRING", "required")}, []string{"has the further required column more, which no row would have"}},
-		{"all at once", bigquery.Schema{field("id", "BYTES", "required")}, []string{"column id is BYTES instead of STRING", "lacks the column n INTEGER"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, schemaDifferences(want, c.have)); diff != "" {
-				t.Errorf("differences (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestCheckSubscription(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -12,13 +12,24 @@
 // generation of a job ended, or drains the one that runs; records the next one
 // as open, launches it, waits until it runs.
 //
-// A job that runs with another spec is drained and replaced, as is one that
-// drains already; one that the spec has no more is drained and retired. Which
+// A job that runs with another spec gives way as the spec's strategy says
+// (strategy.go, pure): it is drained and replaced, as is one that drains already;
+// or cancelled and replaced (cancelled.go); or the service replaces it in place, and
+// its generation goes on as another Dataflow job (update.go). One that the spec has
+// no more is drained and retired. Which
 // fields differ (changes.go) is read from the spec that was staged for it. Where
 // only the bounds on its workers do, they are changed while it runs
 // (resize_decide.go, pure), and the service is who knows of it. Where a
 // running job reads what another one will read, all are drained before any is
 // launched; else one after the other, and what was away before comes back first.
+//
+// For operators: a plan can be written to a file and applied later (planfile.go),
+// and if it has become stale it is said what is different (stale.go, pure); what of
+// the jobs is otherwise than it was deployed is drift (drift.go, pure). Status says
+// what runs and who has deployed it, Deployments and Timeline read the journal
+// (deployments.go), Adopt takes jobs that were started by hand (adopt_decide.go,
+// pure), Back goes back to the spec of an older deployment (rollback_decide.go,
+// pure), and Abort stops a deployment on whatever machine (abort.go).
 //
 // Invariants:
 //
@@ -33,7 +44,11 @@
 //   - A job is never launched while another job reads one of its
 //     subscriptions: ids are dropped within a job only (rule P3).
 //   - A generation that ended without a drain is recorded void before anything
-//     is launched (rule P5).
+//     is launched (rule P5). A job that runs is cancelled only where both the spec
+//     and whoever applies it say so.
+//   - A generation is on record as another Dataflow job only once the service says
+//     that the old one is UPDATED; an update that fails changes nothing of it
+//     (rule D3).
 //   - At most one job is away at a time, unless subscriptions move; the first
 //     failure stops the rollout (rule D4).
 //   - A backfill counts from when its job is done and no streaming job takes

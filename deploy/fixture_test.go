@@ -2,8 +2,11 @@ package deploy_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	"github.com/kappa-migrate/kappa/drain"
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/history"
+	"github.com/kappa-migrate/kappa/internal/journal"
 	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/jobspecs"
 	"github.com/kappa-migrate/kappa/sandbox"
@@ -20,7 +24,12 @@ import (
 	"github.com/kappa-migrate/kappa/sandbox/sandboxtest"
 )
 
-func TestMain(m *testing.M) { dataflowtest.Main(m) }
+func TestMain(m *testing.M) {
+	if o := os.Getenv(orderEnv); o != "" {
+		os.Exit(obey(o))
+	}
+	dataflowtest.Main(m)
+}
 
 // fixture is a sandbox with what the jobs of the flights need, whose workers
 // behave as told.
@@ -30,15 +39,19 @@ type fixture struct {
 	clients *deploy.Clients
 	jobs    *faultyJobs
 	store   *history.Store
+	journal *journal.Journal
 }
 
 // faultyJobs passes calls on to the service and lets a test break them.
 type faultyJobs struct {
 	*dataflowapi.Client
+	mu       sync.Mutex // of launches: several jobs may be taken at a time
 	launches int
-	launch   func(call func() (*pb.Job, error)) (*pb.Job, error) // nil: call
-	named    func() error                                        // asked before every Named once something was launched; nil: none
-	resize   func(call func() error) error                       // nil: call
+
+	requested func(*pb.LaunchFlexTemplateParameter)               // told of every launch; nil: nobody is
+	launch    func(call func() (*pb.Job, error)) (*pb.Job, error) // nil: call
+	named     func() error                                        // asked before every Named once something was launched; nil: none
+	resize    func(call func() error) error                       // nil: call
 }
 
 func (f *faultyJobs) Named(ctx context.Context, name string) ([]*pb.Job, error) {
@@ -59,7 +72,12 @@ func (f *faultyJobs) Resize(ctx context.Context, id string, least, most int) err
 }
 
 func (f *faultyJobs) Launch(ctx context.Context, p *pb.LaunchFlexTemplateParameter) (*pb.Job, error) {
+	f.mu.Lock()
 	f.launches++
+	f.mu.Unlock()
+	if f.requested != nil {
+		f.requested(p)
+	}
 	call := func() (*pb.Job, error) { return f.Client.Launch(ctx, p) }
 	if f.launch != nil {
 		return f.launch(call)
@@ -68,10 +86,11 @@ func (f *faultyJobs) Launch(ctx context.Context, p *pb.LaunchFlexTemplateParamet
 }
 
 // start starts the sandbox; prepared, with subscriptions, buckets and template.
-func start(t *testing.T, prepared bool, behaviours map[string]dataflowtest.Behaviour) *fixture {
+// A change may alter the sandbox first.
+func start(t *testing.T, prepared bool, behaviours map[string]dataflowtest.Behaviour, change ...func(*sandbox.Config)) *fixture {
 	t.Helper()
 	binary := dataflowtest.SetWorker(t, behaviours)
-	sandboxtest.Start(t, func(c *sandbox.Config) { c.PipelineBinary = binary })
+	sandboxtest.Start(t, append(change, func(c *sandbox.Config) { c.PipelineBinary = binary })...)
 	f := &fixture{T: t, job: dataflowtest.Load(t, "../jobspecs/examples/flights/stream.yaml")}
 	clients, err := deploy.Connect(t.Context(), f.job)
 	if err != nil {
@@ -81,6 +100,9 @@ func start(t *testing.T, prepared bool, behaviours map[string]dataflowtest.Behav
 	f.clients = clients
 	f.jobs = &faultyJobs{Client: dataflowapi.New(clients.Dataflow, f.job.Spec.Project, f.job.Spec.Region)}
 	f.store = history.New(clients.BigQuery, f.job.Spec.Sinks.BigQuery.Dataset, f.job.Spec.Aggregations...)
+	if f.journal, err = journal.Open(t.TempDir(), nil, "tester"); err != nil {
+		t.Fatal(err)
+	}
 	if prepared {
 		dataflowtest.PrepareFlights(t, f.job, clients.PubSub, clients.Storage)
 	}
@@ -90,21 +112,38 @@ func start(t *testing.T, prepared bool, behaviours map[string]dataflowtest.Behav
 // drainer drains by package drain, as the CLI does.
 type drainer struct{ f *fixture }
 
+func (d drainer) Cancel(ctx context.Context, job string, progress func(string)) error {
+	_, err := drain.Run(ctx, drain.Config{
+		Log: slog.New(slog.DiscardHandler), API: d.f.jobs.Client, Recorder: d.f.store, Group: d.f.job.Metadata.Name,
+		Jobs: []string{job}, Poll: 10 * time.Millisecond, CancelNow: true,
+		Progress: func(p drain.Progress) { progress(string(p.Phase)) },
+	})
+	if cancelled := (*drain.CancelledError)(nil); errors.As(err, &cancelled) {
+		return nil
+	}
+	return err
+}
+
 func (d drainer) Drain(ctx context.Context, job string, progress func(string)) error {
 	_, err := drain.Run(ctx, drain.Config{
 		Log: slog.New(slog.DiscardHandler), API: d.f.jobs.Client, Recorder: d.f.store, Group: d.f.job.Metadata.Name,
-		Jobs: []string{job}, Poll: 10 * time.Millisecond, Timeout: 30 * time.Second,
+		Jobs: []string{job}, Adopted: d.f.store.OpenJob, Poll: 10 * time.Millisecond, Timeout: 30 * time.Second,
 		Progress: func(p drain.Progress) { progress(string(p.Phase)) },
 	})
 	return err
 }
 
 func (d drainer) Observe(ctx context.Context, jobs []string) ([]deploy.Observation, error) {
-	readings, err := drain.Observe(ctx, d.f.jobs.Client, jobs)
+	readings, err := drain.Observe(ctx, d.f.jobs.Client, jobs, d.f.store.OpenJob)
 	var out []deploy.Observation
 	for _, r := range readings {
 		at, _ := r.Watermark().Time()
-		out = append(out, deploy.Observation{Job: r.Job, ID: r.ID, State: r.State, Watermark: at})
+		o := deploy.Observation{Job: r.Job, ID: r.ID, State: r.State, Watermark: at}
+		for _, s := range r.Sources {
+			at, _ := s.Watermark.Time()
+			o.Sources = append(o.Sources, deploy.SourceWatermark{Source: s.Name(), Watermark: at, Maximum: s.Watermark.AtMaximum()})
+		}
+		out = append(out, o)
 	}
 	return out, err
 }
@@ -112,7 +151,7 @@ func (d drainer) Observe(ctx context.Context, jobs []string) ([]deploy.Observati
 func (f *fixture) config() deploy.Config {
 	return deploy.Config{
 		Log: slog.New(slog.DiscardHandler), Job: f.job, Clients: f.clients, Jobs: f.jobs, History: f.store,
-		Drainer: drainer{f}, Observer: drainer{f}, Poll: 10 * time.Millisecond, StartTimeout: 30 * time.Second,
+		Drainer: drainer{f}, Observer: drainer{f}, Journal: f.journal, Poll: 10 * time.Millisecond, StartTimeout: 30 * time.Second,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,8 @@ type launching struct {
 	spec       string            // hash
 	deployment string            // names the launch
 	parameters map[string]string // beside those that every generation has
+	update     bool              // of the job that runs, in place
+	before     []string          // jobs of that name that there were before; of an update
 }
 
 func (d *Deployer) launching(p *Plan, job string, generation int64) launching {
@@ -78,7 +81,7 @@ func nullString(s string) bigquery.NullString {
 }
 
 // request is the launch as the service takes it.
-func (d *Deployer) request(l launching) *pb.LaunchFlexTemplateParameter {
+func (d *Deployer) request(l launching) (*pb.LaunchFlexTemplateParameter, error) {
 	labels := maps.Clone(d.cfg.Job.Metadata.Labels)
 	if labels == nil {
 		labels = map[string]string{}
@@ -87,26 +90,32 @@ func (d *Deployer) request(l launching) *pb.LaunchFlexTemplateParameter {
 	labels[dataflowapi.LabelGeneration] = strconv.FormatInt(l.generation, 10)
 	labels[dataflowapi.LabelSpec] = l.spec
 	labels[dataflowapi.LabelDeployment] = l.deployment
-	parameters := map[string]string{
-		"jobspec": l.specFile, "job": l.job, "generation": labels[dataflowapi.LabelGeneration],
+	parameters, err := d.parameters(l)
+	if err != nil {
+		return nil, err
 	}
-	maps.Copy(parameters, l.parameters)
 	return &pb.LaunchFlexTemplateParameter{
 		JobName:     l.job,
 		Template:    &pb.LaunchFlexTemplateParameter_ContainerSpecGcsPath{ContainerSpecGcsPath: l.template},
 		Parameters:  parameters,
 		Environment: environment(d.cfg.Job.Spec.Tuning, l.kind, labels),
-	}
+	}, nil
 }
 
 // launch launches a generation once and returns the id of its job. The service
 // has no request id for it: an answer that was lost, or says that the name is
 // taken, is settled by the deployment label of the job that runs.
 func (d *Deployer) launch(ctx context.Context, l launching) (string, error) {
-	var err error
+	request, err := d.request(l)
+	if err != nil {
+		return "", err
+	}
+	if l.update {
+		d.inPlace(request)
+	}
 	for attempt := range launchAttempts {
 		var job *pb.Job
-		if job, err = d.cfg.Jobs.Launch(ctx, d.request(l)); err == nil && job.GetId() != "" {
+		if job, err = d.cfg.Jobs.Launch(ctx, request); err == nil && job.GetId() != "" {
 			return job.GetId(), nil
 		}
 		if err == nil {
@@ -153,7 +162,9 @@ func (d *Deployer) find(ctx context.Context, l launching) (string, error) {
 		return "", err
 	}
 	for _, j := range jobs {
-		if dataflowapi.Terminal(j.GetCurrentState()) && l.kind == tables.WriterStream {
+		// One that has ended already is the generation too: launched again, it would
+		// be two jobs (invariant D2).
+		if l.update && slices.Contains(l.before, j.GetId()) {
 			continue
 		}
 		full, err := d.cfg.Jobs.Get(ctx, j.GetId())
@@ -169,7 +180,7 @@ func (d *Deployer) find(ctx context.Context, l launching) (string, error) {
 
 // waitRunning waits until a job runs. One that fails is void at once: its rows
 // must not count until somebody applies again.
-func (d *Deployer) waitRunning(ctx context.Context, row tables.Generation, id string, say func(Step, string, string)) (pb.JobState, error) {
+func (d *Deployer) waitRunning(ctx context.Context, r *recorder, row tables.Generation, id string) (pb.JobState, error) {
 	deadline := time.Now().Add(d.cfg.StartTimeout)
 	shown := pb.JobState(-1)
 	for {
@@ -180,12 +191,11 @@ func (d *Deployer) waitRunning(ctx context.Context, row tables.Generation, id st
 		state := j.GetCurrentState()
 		switch {
 		case state == pb.JobState_JOB_STATE_RUNNING:
-			say(Running, id, "")
-			return state, nil
+			return state, r.after(ctx, of(Running, row.Writer(), id, ""))
 		case dataflowapi.Terminal(state):
 			return state, d.failed(ctx, row, id, state, pb.JobState_JOB_STATE_RUNNING)
 		case state != shown:
-			say(Starting, id, dataflowapi.StateName(state))
+			r.note(of(Starting, row.Writer(), id, dataflowapi.StateName(state)))
 			shown = state
 		}
 		if time.Now().After(deadline) {

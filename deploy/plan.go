@@ -17,6 +17,7 @@ import (
 
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/history"
+	"github.com/kappa-migrate/kappa/internal/journal"
 	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
@@ -30,6 +31,9 @@ type Jobs interface {
 	Get(ctx context.Context, id string) (*pb.Job, error)
 	// Errors returns the newest error messages of a job, at most n.
 	Errors(ctx context.Context, id string, n int) ([]string, error)
+	// ErrorsSince returns how many error messages a job has had since a time, and
+	// the newest.
+	ErrorsSince(ctx context.Context, id string, since time.Time) (n int, newest string, err error)
 	// Launch launches a flex template, once.
 	Launch(ctx context.Context, p *pb.LaunchFlexTemplateParameter) (*pb.Job, error)
 	// Resize changes the least and the most workers of a job that runs.
@@ -39,13 +43,17 @@ type Jobs interface {
 	Active(ctx context.Context) ([]*pb.Job, error)
 }
 
-// Drainer drains a job; internal/cli/deploy makes one of package drain.
+// Drainer ends a job; internal/cli/deploy makes one of package drain.
 type Drainer interface {
 	// Drain drains the job of that name, or watches its drain if it drains
 	// already, and returns when the service has said that it is over and that
 	// is on record in the history: as drained, or, where it was cancelled because
 	// it did not drain in time, as void. Progress is told what to show, in a line.
 	Drain(ctx context.Context, job string, progress func(text string)) error
+	// Cancel cancels the job of that name without draining it, or watches its
+	// cancel, and returns when it has ended and that is on record in the history:
+	// as void, or, where it had drained before the cancel reached it, as drained.
+	Cancel(ctx context.Context, job string, progress func(text string)) error
 }
 
 // History is the log of generations; history.Store is one. Its tables may not
@@ -55,6 +63,9 @@ type History interface {
 	Read(ctx context.Context) (history.Log, error)
 	// Append records the state of a generation once it can be read; it is idempotent.
 	Append(ctx context.Context, g tables.Generation) (tables.Generation, error)
+	// RecordUpdated records that the service has replaced the Dataflow job of an
+	// open generation in place.
+	RecordUpdated(ctx context.Context, job string, generation int64, from, to string) error
 	// RecordDrained records that a generation has ended by a drain.
 	RecordDrained(ctx context.Context, group, job, dataflowJobID string, generation int64, watermark time.Time) error
 }
@@ -73,7 +84,14 @@ type Config struct {
 	Jobs     Jobs
 	History  History
 	Drainer  Drainer  // nil: plans that drain a job cannot be applied
-	Observer Observer // nil: no backfills
+	Observer Observer // nil: no backfills, and no conditions about watermarks
+	Gate     Gate     // nil: no conditions about a comparison
+	Journal  *journal.Journal
+	Reason   string // why, for the journal
+	Version  string // of kappa, for the journal
+	// AcceptLoss lets plans be applied that cancel jobs: their state is lost, and
+	// their generations are void.
+	AcceptLoss bool
 	// WithoutReplay launches the successor of a dead generation even if the
 	// snapshot that it would read again from is gone.
 	WithoutReplay bool
@@ -93,6 +111,8 @@ func (c *Config) validate() error {
 		return errors.New("deploy: no Dataflow jobs")
 	case c.History == nil:
 		return errors.New("deploy: no history")
+	case c.Journal == nil:
+		return errors.New("deploy: no journal")
 	case c.StartTimeout < 0 || c.Poll < 0:
 		return errors.New("deploy: negative start timeout or poll interval")
 	}
@@ -143,6 +163,10 @@ type Plan struct {
 	// is replaced.
 	Reshard       bool   `json:"reshard"`
 	ReshardReason string `json:"reshard_reason,omitempty"`
+
+	// Drift is what is otherwise than it was deployed. It keeps nobody from
+	// applying the plan, which may mend it or not.
+	Drift []Drift `json:"drift"`
 }
 
 // Pending reports whether applying the plan would change anything.
@@ -160,7 +184,7 @@ func (p *Plan) Pending() bool {
 
 // drains reports whether applying the plan drains jobs.
 func (p *Plan) drains() bool {
-	return slices.ContainsFunc(p.Jobs, func(a Action) bool { return a.Drains != nil })
+	return slices.ContainsFunc(p.Jobs, func(a Action) bool { return a.Drains != nil || a.Cancels != nil })
 }
 
 // Errors are the problems that keep the plan from being applied.
@@ -178,13 +202,13 @@ func (p *Plan) Errors() []Problem {
 func (p *Plan) same(o *Plan) bool {
 	return p.Spec == o.Spec && p.SpecFile == o.SpecFile && p.Template == o.Template &&
 		(p.Reshard || !o.Reshard) && // drains that are over need not come first any more
-		reflect.DeepEqual(p.Create, o.Create) && reflect.DeepEqual(p.decisions(), o.decisions())
+		reflect.DeepEqual(p.Create, o.Create) && reflect.DeepEqual(asTree(p.decisions()), asTree(o.decisions()))
 }
 
 // decisions are the actions without the words, in which a state may show that
 // moves by itself, without the changes that explain them, which one look may
 // have found and another not, and without the end of a drain, which comes by
-// itself too.
+// itself too, as does that of an update in place or of a cancel.
 func (p *Plan) decisions() []Action {
 	var out []Action
 	for _, a := range p.Jobs {
@@ -198,8 +222,17 @@ func (p *Plan) decisions() []Action {
 				a.Kind = Launch
 			}
 		}
-		if d := a.Drains; d != nil {
-			a.Drains = &Drains{Generation: d.Generation, DataflowID: d.DataflowID}
+		if h := a.Handover; h != nil && h.To != "" {
+			a.Kind, a.DataflowID, a.Handover, a.Updated = Adopt, h.To, nil, h
+		}
+		if d := a.Cancels; d != nil && d.State == dataflowapi.StateName(pb.JobState_JOB_STATE_CANCELLING) {
+			a.Kind, a.Cancels, a.Supersedes = Launch, nil, history.FormatWriter(a.Job, d.Generation)
+			a.Ended = &Ended{Generation: d.Generation, State: tables.StateVoid, DataflowID: d.DataflowID}
+		}
+		for _, d := range []**Drains{&a.Drains, &a.Cancels} {
+			if *d != nil {
+				*d = &Drains{Generation: (*d).Generation, DataflowID: (*d).DataflowID}
+			}
 		}
 		out = append(out, a)
 	}
@@ -208,9 +241,11 @@ func (p *Plan) decisions() []Action {
 
 // Deployer plans and applies.
 type Deployer struct {
-	cfg  Config
-	doc  []byte // resolved spec
-	hash string
+	cfg     Config
+	doc     []byte // resolved spec
+	hash    string
+	command string                                   // that Apply is recorded as
+	seam    func(entry journal.Entry, appended bool) // nil but in tests: called around the recording of each entry
 }
 
 // New returns a Deployer.
@@ -226,7 +261,7 @@ func New(cfg Config) (*Deployer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("resolve StreamJob %s: %w", cfg.Job.Metadata.Name, err)
 	}
-	return &Deployer{cfg: cfg, doc: doc, hash: digest(plain)}, nil
+	return &Deployer{cfg: cfg, doc: doc, hash: digest(plain), command: journal.CommandApply}, nil
 }
 
 // digest is short enough for a label.
@@ -237,7 +272,12 @@ func digest(b []byte) string {
 
 // deployment names the launch of a generation.
 func (d *Deployer) deployment(job string, generation int64) string {
-	return digest(fmt.Appendf(nil, "%s\x1f%d\x1f%s", job, generation, d.hash))
+	return launchLabel(job, generation, d.hash)
+}
+
+// launchLabel names the launch of a generation with a spec.
+func launchLabel(job string, generation int64, spec string) string {
+	return digest(fmt.Appendf(nil, "%s\x1f%d\x1f%s", job, generation, spec))
 }
 
 // specFile is where the resolved spec is staged: a file for each spec, which
@@ -256,6 +296,7 @@ func (d *Deployer) Plan(ctx context.Context) (*Plan, error) {
 	p := d.emptyPlan()
 	f := &findings{plan: p}
 	d.preflight(ctx, f)
+	d.checkGate(f)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("plan %s: %w", p.Group, ctx.Err())
 	}
@@ -272,7 +313,7 @@ func (d *Deployer) emptyPlan() *Plan {
 	return &Plan{
 		Group: d.cfg.Job.Metadata.Name, Project: spec.Project, Region: spec.Region, Template: spec.Template,
 		Spec: d.hash, SpecFile: "gs://" + bucket + "/" + object,
-		Create: []Resource{}, Jobs: []Action{}, Problems: []Problem{},
+		Create: []Resource{}, Jobs: []Action{}, Problems: []Problem{}, Drift: []Drift{},
 	}
 }
 
@@ -287,33 +328,22 @@ func (d *Deployer) planJobs(ctx context.Context, f *findings) error {
 			return err
 		}
 	}
-	wanted := d.cfg.Job.JobNames()
-	running := map[string]known{}
-	specs := map[string]launched{} // by hash
-	all := names(d.cfg.Job, log)
-	for i, name := range all {
-		o, err := d.observe(ctx, log, name, i >= len(wanted))
-		if err != nil {
-			return err
-		}
-		if err := d.compare(ctx, &o, specs); err != nil {
-			return err
-		}
-		a, ok := decide(o)
-		if !ok {
-			continue
-		}
-		p.Jobs = append(p.Jobs, a)
-		if o.active != nil {
-			running[name] = *o.active
-		}
+	s, err := d.look(ctx, log)
+	if err != nil {
+		return err
+	}
+	p.Jobs, p.ReshardReason = decideAll(d.owners(), s.jobs)
+	p.Reshard = p.ReshardReason != ""
+	for _, a := range p.Jobs {
 		if a.Kind == Blocked {
-			f.error("job "+name, a.Reason, "")
+			f.error("job "+a.Job, a.Reason, s.mend(a))
 		}
 	}
-	p.ReshardReason = reshard(d.owners(), p.Jobs, running)
-	p.Reshard = p.ReshardReason != ""
-	return d.checkReaders(ctx, f, all)
+	d.checkReaders(f, s)
+	p.Drift, err = d.drifted(ctx, s, func(err error) {
+		f.warning("journal "+d.cfg.Journal.String(), "cannot be read, so what was changed by hand may not be seen: "+err.Error(), "")
+	})
+	return err
 }
 
 // retired are the jobs that have run for a group and that it has no more, by

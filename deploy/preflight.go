@@ -2,10 +2,8 @@ package deploy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -40,10 +38,20 @@ func (f *findings) create(kind, name, note string) {
 // preflight looks at everything that the jobs need.
 func (d *Deployer) preflight(ctx context.Context, f *findings) {
 	d.checkLabels(f)
-	d.checkSubscriptions(ctx, f)
-	d.checkBigQuery(ctx, f)
-	d.checkBigtable(ctx, f)
-	d.checkStorage(ctx, f)
+	checks := []func(context.Context, *findings){d.checkSubscriptions, d.checkBigQuery, d.checkBigtable, d.checkTemplate, d.checkStorage, d.checkPermissions, d.checkLateness}
+	found := make([]findings, len(checks))
+	_ = each(ctx, len(checks), func(ctx context.Context, i int) error { // what fails is a finding
+		p := *f.plan
+		p.Create, p.Problems = nil, nil
+		found[i].plan = &p
+		checks[i](ctx, &found[i])
+		return nil
+	})
+	for _, o := range found {
+		f.plan.Problems = append(f.plan.Problems, o.plan.Problems...)
+		f.plan.Create = append(f.plan.Create, o.plan.Create...)
+		f.historyMissing = f.historyMissing || o.historyMissing
+	}
 }
 
 var (
@@ -83,11 +91,18 @@ const deletedTopic = "_deleted-topic_"
 // checkSubscriptions checks that every message of every subscription reaches
 // one job.
 func (d *Deployer) checkSubscriptions(ctx context.Context, f *findings) {
+	names := d.cfg.Job.Spec.Sources.Names()
+	subscriptions, errs := make([]*pubsubpb.Subscription, len(names)), make([]error, len(names))
+	_ = each(ctx, len(names), func(ctx context.Context, i int) error { // which tells no error of one: all are findings
+		subscriptions[i], errs[i] = d.cfg.Clients.PubSub.SubscriptionAdminClient.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{
+			Subscription: subscription(d.cfg.Job.Spec.Project, names[i]),
+		})
+		return nil
+	})
 	readers := map[string]string{} // subscription by topic
-	for _, name := range d.cfg.Job.Spec.Sources.Names() {
-		full := "projects/" + d.cfg.Job.Spec.Project + "/subscriptions/" + name
+	for i, name := range names {
 		what := "subscription " + name
-		s, err := d.cfg.Clients.PubSub.SubscriptionAdminClient.GetSubscription(ctx, &pubsubpb.GetSubscriptionRequest{Subscription: full})
+		s, err := subscriptions[i], errs[i]
 		if status.Code(err) == codes.NotFound {
 			f.error(what, "does not exist", "create it on the topic that the bridge publishes this split to")
 			continue
@@ -97,6 +112,7 @@ func (d *Deployer) checkSubscriptions(ctx context.Context, f *findings) {
 			continue
 		}
 		checkSubscription(f, what, s)
+		checkRetention(f, what, retentionOf(s), &d.cfg.Job.Spec)
 		if s.GetTopic() == deletedTopic {
 			continue
 		}
@@ -135,10 +151,8 @@ func checkSubscription(f *findings, what string, s *pubsubpb.Subscription) {
 	}
 }
 
-// checkStorage checks the template and the staging folder.
+// checkStorage checks the staging folder.
 func (d *Deployer) checkStorage(ctx context.Context, f *findings) {
-	spec := d.cfg.Job.Spec
-	d.checkTemplate(ctx, f, spec.Template)
 	bucket, object := d.specFile()
 	b := d.cfg.Clients.Storage.Bucket(bucket)
 	if _, err := b.Attrs(ctx); errors.Is(err, storage.ErrBucketNotExist) {
@@ -152,36 +166,5 @@ func (d *Deployer) checkStorage(ctx context.Context, f *findings) {
 		f.create(kindFile, "gs://"+bucket+"/"+object, "resolved spec")
 	} else if err != nil {
 		f.error("file gs://"+bucket+"/"+object, "cannot be read: "+err.Error(), "")
-	}
-}
-
-// maxTemplate bounds what is read of a template.
-const maxTemplate = 1 << 20
-
-func (d *Deployer) checkTemplate(ctx context.Context, f *findings, uri string) {
-	what := "template " + uri
-	bucket, object, _ := strings.Cut(strings.TrimPrefix(uri, "gs://"), "/")
-	r, err := d.cfg.Clients.Storage.Bucket(bucket).Object(object).NewReader(ctx)
-	if errors.Is(err, storage.ErrObjectNotExist) || errors.Is(err, storage.ErrBucketNotExist) {
-		f.error(what, "does not exist", "build it, or name another in spec.template")
-		return
-	}
-	if err != nil {
-		f.error(what, "cannot be read: "+err.Error(), "")
-		return
-	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, maxTemplate))
-	if err != nil {
-		f.error(what, "cannot be read: "+err.Error(), "")
-		return
-	}
-	var t struct {
-		Image string `json:"image"`
-	}
-	if err := json.Unmarshal(data, &t); err != nil {
-		f.error(what, "is not a flex template: "+err.Error(), "")
-	} else if t.Image == "" {
-		f.error(what, "is not a flex template: it names no image", "")
 	}
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"cloud.google.com/go/bigquery"
 	"google.golang.org/api/googleapi"
 
 	"github.com/kappa-migrate/kappa/internal/tables"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // Kinds of resources.
@@ -25,10 +27,11 @@ const (
 // readers need.
 func (d *Deployer) wantedTables() []tables.Table {
 	spec := d.cfg.Job.Spec
-	list := []tables.Table{
-		tables.GenerationsTable(), tables.WatermarksTable(),
-		tables.Raw(spec.Sinks.BigQuery.Raw, spec.Event), tables.Late(spec.Sinks.BigQuery.Late, spec.Event),
+	list := []tables.Table{tables.GenerationsTable(), tables.WatermarksTable(), tables.DeploymentsTable()}
+	if spec.Pipeline == jobspecs.PipelineOther {
+		return list // it has sinks of its own
 	}
+	list = append(list, tables.Raw(spec.Sinks.BigQuery.Raw, spec.Event), tables.Late(spec.Sinks.BigQuery.Late, spec.Event))
 	for _, a := range spec.Aggregations {
 		list = append(list, tables.Aggregate(a, spec.Event))
 	}
@@ -64,8 +67,12 @@ func (d *Deployer) checkBigQuery(ctx context.Context, f *findings) {
 			f.error(what, "cannot be read: "+err.Error(), "")
 			continue
 		}
-		for _, text := range schemaDifferences(t.Schema, md.Schema) {
-			f.error(what, text, "change the table, or name another in the spec")
+		if text := setsDiffer(t, md.Schema); text != "" {
+			f.error(what, text, otherRollupTable)
+			continue
+		}
+		for _, diff := range schemaDifferences(t.Schema, md.Schema) {
+			f.error(what, diff.text, fmt.Sprintf(diff.mend, d.cfg.Job.Spec.Project+"."+name+"."+t.Name))
 		}
 		if !partitionedBy(md, t.PartitionBy) {
 			f.warning(what, fmt.Sprintf("is not partitioned by day of %s: queries over a time range read all of it", t.PartitionBy), "")
@@ -73,34 +80,59 @@ func (d *Deployer) checkBigQuery(ctx context.Context, f *findings) {
 	}
 }
 
+// difference is a column that is not as it has to be.
+type difference struct {
+	text string
+	mend string // with %s for the full name of the table
+}
+
+// otherTable is all that can be done about a column whose type is wrong.
+const otherTable = "BigQuery cannot change that: name another table in the spec, or copy %s and drop it"
+
 // schemaDifferences says what keeps rows of the wanted schema from being
-// written and read as they are.
-func schemaDifferences(want, have bigquery.Schema) []string {
-	var out []string
+// written and read as they are, column by column.
+func schemaDifferences(want, have bigquery.Schema) []difference {
+	var out []difference
 	existing := map[string]*bigquery.FieldSchema{}
 	for _, h := range have {
-		existing[h.Name] = h
+		existing[strings.ToLower(h.Name)] = h // BigQuery tells no case apart
+	}
+	alter := func(format string, args ...any) string {
+		return "run: ALTER TABLE `%s` " + fmt.Sprintf(format, args...)
 	}
 	for _, w := range want {
-		h, ok := existing[w.Name]
-		delete(existing, w.Name)
+		h, ok := existing[strings.ToLower(w.Name)]
+		delete(existing, strings.ToLower(w.Name))
 		switch {
 		case !ok:
-			out = append(out, fmt.Sprintf("lacks the column %s %s", w.Name, w.Type))
+			out = append(out, difference{fmt.Sprintf("lacks the column %s %s", w.Name, w.Type), alter("ADD COLUMN %s %s", w.Name, sqlType(w.Type))})
 		case h.Repeated:
-			out = append(out, fmt.Sprintf("column %s is repeated", w.Name))
+			out = append(out, difference{fmt.Sprintf("column %s is repeated", w.Name), otherTable})
 		case h.Type != w.Type:
-			out = append(out, fmt.Sprintf("column %s is %s instead of %s", w.Name, h.Type, w.Type))
+			out = append(out, difference{fmt.Sprintf("column %s is %s instead of %s", w.Name, h.Type, w.Type), otherTable})
 		case h.Required && !w.Required:
-			out = append(out, fmt.Sprintf("column %s must be nullable", w.Name))
+			out = append(out, difference{fmt.Sprintf("column %s must be nullable", w.Name), alter("ALTER COLUMN %s DROP NOT NULL", w.Name)})
 		}
 	}
 	for _, h := range have {
-		if _, further := existing[h.Name]; further && h.Required {
-			out = append(out, fmt.Sprintf("has the further required column %s, which no row would have", h.Name))
+		if _, further := existing[strings.ToLower(h.Name)]; further && h.Required {
+			out = append(out, difference{fmt.Sprintf("has the further required column %s, which no row would have", h.Name), alter("ALTER COLUMN %s DROP NOT NULL", h.Name)})
 		}
 	}
 	return out
+}
+
+// sqlType is the name of a type in SQL.
+func sqlType(t bigquery.FieldType) string {
+	switch t {
+	case bigquery.IntegerFieldType:
+		return "INT64"
+	case bigquery.FloatFieldType:
+		return "FLOAT64"
+	case bigquery.BooleanFieldType:
+		return "BOOL"
+	}
+	return string(t)
 }
 
 func partitionedBy(md *bigquery.TableMetadata, column string) bool {

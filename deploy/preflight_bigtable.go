@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/kappa-migrate/kappa/internal/tables"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // servingTable is a Bigtable table that the jobs need.
@@ -30,6 +31,9 @@ const forEver = time.Duration(math.MaxInt64)
 
 // servingTables are the Bigtable tables of the spec.
 func (d *Deployer) servingTables() []servingTable {
+	if d.cfg.Job.Spec.Pipeline == jobspecs.PipelineOther {
+		return nil // it has sinks of its own
+	}
 	sink := d.cfg.Job.Spec.Sinks.Bigtable
 	days := fmt.Sprintf("%d days", tables.IDMaxAge/(24*time.Hour))
 	return []servingTable{

@@ -159,7 +159,7 @@ func TestCreates(t *testing.T) {
 	for _, r := range res.Created {
 		created = append(created, r.Kind+" "+r.Name)
 	}
-	for _, want := range []string{"dataset kappa", "table kappa.generations", "table kappa.watermarks", "table kappa.raw_flights", "table kappa.late_flights", "table kappa.stream_flights", "bigtable family kappa/aggregates/m", "bigtable table kappa/event-ids", "file " + res.SpecFile} {
+	for _, want := range []string{"dataset kappa", "table kappa.generations", "table kappa.watermarks", "table kappa.deployments", "table kappa.raw_flights", "table kappa.late_flights", "table kappa.stream_flights", "bigtable family kappa/aggregates/m", "bigtable table kappa/event-ids", "file " + res.SpecFile} {
 		ok := false
 		for _, got := range created {
 			ok = ok || got == want

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"cloud.google.com/go/pubsub/v2/apiv1/pubsubpb"
@@ -31,50 +32,65 @@ const (
 // die, the next one can read the same: it takes a snapshot of every
 // subscription, or goes back to the one of the dead generation. Nothing runs
 // that reads them meanwhile.
-func (t *take) replay(ctx context.Context, a Action, say func(Step, string, string)) error {
+func (t *take) replay(ctx context.Context, a Action) error {
 	spec := t.cfg.Job.Spec
 	if spec.Sources.Replay != jobspecs.ReplaySnapshot {
 		if a.Supersedes != "" {
-			say(Launching, "", fmt.Sprintf("%s is dead: recompute its windows from the archive (kappa deploy backfill)", a.Supersedes))
+			text := "recompute its windows from the archive (kappa backfill)"
+			if spec.Pipeline == jobspecs.PipelineOther {
+				text = "what it had read and not yet written is not read again"
+			}
+			return t.after(ctx, of(Replaying, tables.Writer{Job: a.Job, Generation: a.Generation}, "", a.Supersedes+" is dead: "+text))
 		}
 		return nil
 	}
-	log, err := t.cfg.History.Read(ctx)
+	// Side by side: nobody reads the subscriptions until this is done.
+	subs := t.cfg.Job.JobSubscriptions(slices.Index(t.cfg.Job.JobNames(), a.Job))
+	var log history.Log
+	snaps, writers := make([]*pubsubpb.Snapshot, len(subs)), make([]*tables.Writer, len(subs))
+	err := each(ctx, len(subs)+1, func(ctx context.Context, i int) (err error) {
+		if i == len(subs) {
+			log, err = t.cfg.History.Read(ctx)
+			return err
+		}
+		snaps[i], writers[i], err = t.snapshot(ctx, subs[i])
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	i := slices.Index(t.cfg.Job.JobNames(), a.Job)
-	for _, sub := range t.cfg.Job.JobSubscriptions(i) {
-		if err := t.replaySubscription(ctx, log, a, sub, say); err != nil {
-			return err
-		}
-	}
-	return nil
+	var oneByOne sync.Mutex
+	return each(ctx, len(subs), func(ctx context.Context, i int) error {
+		return t.replaySubscription(ctx, log, a, subs[i], snaps[i], writers[i], &oneByOne)
+	})
 }
 
-func (t *take) replaySubscription(ctx context.Context, log history.Log, a Action, sub string, say func(Step, string, string)) error {
+// replaySubscription sees to one subscription: snap is its snapshot, or only the name
+// of that, and from the writer that it was taken for. What is a step on record is
+// taken one after the other.
+func (t *take) replaySubscription(ctx context.Context, log history.Log, a Action, sub string, snap *pubsubpb.Snapshot, from *tables.Writer, oneByOne *sync.Mutex) error {
 	// Half of it done would be no harm, but a dead command's successor would
 	// have to find out how far it came.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), replayWithin)
 	defer cancel()
 	launched := tables.Writer{Job: a.Job, Generation: a.Generation}
-	snap, of, err := t.snapshot(ctx, sub)
-	if err != nil {
-		return err
-	}
 	state := ""
-	if of != nil {
-		if g, ok := log.Writer(of.Job, of.Generation); ok {
+	if from != nil {
+		if g, ok := log.Writer(from.Job, from.Generation); ok {
 			state = g.State
 		}
 	}
-	do, err := decideSnapshot(snap.GetName(), launched, of, state, a.Supersedes != "" && !t.cfg.WithoutReplay)
+	do, err := decideSnapshot(snap.GetName(), launched, from, state, a.Supersedes != "" && !t.cfg.WithoutReplay)
 	if err != nil {
 		return err
 	}
 	switch do {
 	case snapshotSeek:
-		say(Replaying, "", fmt.Sprintf("%s as %s began to read it", sub, of))
+		oneByOne.Lock()
+		defer oneByOne.Unlock()
+		if err := t.before(ctx, of(Replaying, launched, "", fmt.Sprintf("%s as %s began to read it", sub, from))); err != nil {
+			return err
+		}
 		err = t.seek(ctx, snap, sub, launched)
 	case snapshotRenew:
 		if err = t.cfg.Clients.PubSub.SubscriptionAdminClient.DeleteSnapshot(ctx, &pubsubpb.DeleteSnapshotRequest{Snapshot: snap.GetName()}); status.Code(err) == codes.NotFound {

@@ -33,7 +33,7 @@ func decideSnapshot(name string, launched tables.Writer, of *tables.Writer, stat
 		// invariant P5: what the dead generation had acknowledged would be lost.
 		return 0, exit.Environmentf("the snapshot %s, which the successor of a dead generation reads again from, is gone: what %s had acknowledged cannot be read again",
 			name, tables.Writer{Job: launched.Job, Generation: launched.Generation - 1}).
-			WithHint("recompute its windows from the archive with `kappa deploy backfill`, then go on with --without-replay")
+			WithHint("recompute its windows from the archive with `kappa backfill`, then go on with --without-replay")
 	case of == nil:
 		return snapshotTake, nil
 	case *of == launched:

@@ -29,7 +29,7 @@ func reshard(wanted owners, jobs []Action, active map[string]known) string {
 			continue
 		case a.Kind == Retire:
 			return fmt.Sprintf("%s is no longer in the spec", a.Job)
-		case j.reads == nil && a.Kind == Replace:
+		case j.reads == nil && (a.Kind == Replace || a.Kind == Cancel || a.Kind == Update && !sameSources(a.Changes)):
 			return fmt.Sprintf("what %s reads is not known", a.Job)
 		}
 		for _, s := range j.reads {

@@ -69,7 +69,8 @@ func (b Bounds) changes(to Bounds) []Change {
 type launched struct {
 	changes []Change // against what is wanted
 	bounds  Bounds
-	unread  string // why nothing is known of it; empty: the above is
+	job     *jobspecs.StreamJob // as it was staged
+	unread  string              // why nothing is known of it; empty: the above is
 }
 
 // fits reports whether the active job can go on with what is wanted: its spec

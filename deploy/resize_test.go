@@ -63,7 +63,7 @@ func TestResize(t *testing.T) {
 			t.Errorf("%v: %v, %v", j.Job, full.GetRuntimeUpdatableParams(), err)
 		}
 	}
-	if diff := cmp.Diff([]deploy.Step{deploy.Resizing, deploy.Running}, steps); diff != "" {
+	if diff := cmp.Diff([]deploy.Step{deploy.Completing, deploy.Running, deploy.Resizing, deploy.Resized}, steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
 	if p := f.plan(); p.Pending() || !strings.Contains(p.Jobs[0].Reason, "was launched with spec "+first.Spec) {

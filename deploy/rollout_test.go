@@ -17,44 +17,101 @@ func TestRollout(t *testing.T) {
 	replace, retire := Action{Kind: Replace, Drains: drains}, Action{Kind: Retire, Drains: drains}
 	gone := Action{Kind: Retire, Ended: ended}
 	resize := Action{Kind: Resize, Resize: &Bounds{Min: 1, Max: 2}}
+	cancel, update := Action{Kind: Cancel, Cancels: drains}, Action{Kind: Update}
+	done := Action{Kind: Keep, Updated: &Handover{}}
+	handed := Action{Kind: Launch, Updated: &Handover{}, Ended: ended}
+	steps := map[rune]taking{'e': takeEnd, 's': takeSettle, 'r': takeResize, 'd': takeDrain, 'x': takeCancel, 'u': takeUpdate,
+		'n': takeUpdated, 'l': takeLaunch, 'h': takeHealth, 'c': takeCanary}
+	chain := func(letters string, i int) []step {
+		var out []step
+		for _, l := range letters {
+			out = append(out, step{steps[l], i})
+		}
+		return out
+	}
+	at := func(atOnce int, chains ...[]step) stage { return stage{chains, atOnce} }
+	one := func(letters string, i int) stage { return at(1, chain(letters, i)) }
+	settle := func(chains ...[]step) stage { return at(settleAtOnce, chains...) }
 	for _, c := range []struct {
 		name    string
 		jobs    []Action
 		reshard bool
-		want    []step
+		course  course
+		want    []stage
 	}{
 		{name: "nothing"},
-		{name: "all run", jobs: []Action{keep, adopt}, want: []step{{takeSettle, 0}, {takeSettle, 1}}},
-		{name: "the first time", jobs: []Action{launch, launch}, want: []step{{takeLaunch, 0}, {takeLaunch, 1}}},
-		{name: "one after the other (D4)", jobs: []Action{replace, replace},
-			want: []step{{takeDrain, 0}, {takeLaunch, 0}, {takeDrain, 1}, {takeLaunch, 1}}},
-		{name: "what is away comes back first (D4)", jobs: []Action{replace, relaunch, keep},
-			want: []step{{takeEnd, 1}, {takeSettle, 2}, {takeLaunch, 1}, {takeDrain, 0}, {takeLaunch, 0}}},
+		{name: "all run", jobs: []Action{keep, adopt}, want: []stage{settle(chain("s", 0), chain("s", 1))}},
+		{name: "all run, which was not seen to the end", course: course{recheck: true}, jobs: []Action{keep, adopt},
+			want: []stage{settle(chain("s", 0), chain("s", 1)), settle(chain("h", 0), chain("h", 1))}},
+		{name: "the first time", jobs: []Action{launch, launch}, want: []stage{at(1, chain("lh", 0), chain("lh", 1))}},
+		{name: "one after the other (D4)", jobs: []Action{replace, replace}, want: []stage{at(1, chain("dlh", 0), chain("dlh", 1))}},
+		{name: "two at a time", course: course{parallel: 2}, jobs: []Action{replace, replace, replace},
+			want: []stage{at(2, chain("dlh", 0), chain("dlh", 1), chain("dlh", 2))}},
+		{name: "what is away comes back first (D4), and what is kept has to be healthy before more is taken", jobs: []Action{replace, relaunch, keep},
+			want: []stage{one("e", 1), settle(chain("s", 2)), one("lh", 1), settle(chain("h", 2)), one("dlh", 0)}},
 		{name: "what runs gets its workers before anything is taken away", jobs: []Action{replace, resize, launch, keep},
-			want: []step{{takeSettle, 3}, {takeResize, 1}, {takeLaunch, 2}, {takeDrain, 0}, {takeLaunch, 0}}},
+			want: []stage{settle(chain("s", 3)), one("rh", 1), one("lh", 2), settle(chain("h", 3)), one("dlh", 0)}},
 		{name: "ends before everything (P5)", jobs: []Action{launch, relaunch, gone},
-			want: []step{{takeEnd, 1}, {takeEnd, 2}, {takeLaunch, 0}, {takeLaunch, 1}}},
-		{name: "resharding", reshard: true, jobs: []Action{replace, launch, replace, keep, retire, gone},
-			want: []step{{takeEnd, 5}, {takeSettle, 3}, {takeDrain, 4}, {takeDrain, 0}, {takeDrain, 2}, {takeLaunch, 0}, {takeLaunch, 1}, {takeLaunch, 2}}},
+			want: []stage{at(1, chain("e", 1), chain("e", 2)), at(1, chain("lh", 0), chain("lh", 1))}},
+		{name: "resharding", reshard: true, course: course{canary: 1}, jobs: []Action{replace, launch, replace, keep, retire, gone},
+			want: []stage{one("e", 5), settle(chain("s", 3)), one("d", 4), at(1, chain("d", 0), chain("d", 2)),
+				at(1, chain("lh", 0), chain("lh", 1), chain("lh", 2))}},
+		{name: "resharding, which was not seen to the end", reshard: true, course: course{recheck: true}, jobs: []Action{keep, launch},
+			want: []stage{settle(chain("s", 0)), one("lh", 1), settle(chain("h", 0))}},
 		{name: "a job that is retired makes it one", jobs: []Action{replace, launch, retire},
-			want: []step{{takeDrain, 2}, {takeDrain, 0}, {takeLaunch, 0}, {takeLaunch, 1}}},
+			want: []stage{one("d", 2), one("d", 0), at(1, chain("lh", 0), chain("lh", 1))}},
+		{name: "in the order of the spec", course: course{order: []int{2, 0, 1}}, jobs: []Action{replace, replace, replace},
+			want: []stage{at(1, chain("dlh", 2), chain("dlh", 0), chain("dlh", 1))}},
+		{name: "canaries", course: course{order: []int{2, 0, 1, 3}, canary: 2}, jobs: []Action{replace, replace, replace, replace},
+			want: []stage{at(1, chain("dlh", 2), chain("dlh", 0)), at(2, chain("c", 2), chain("c", 0)), at(1, chain("dlh", 1), chain("dlh", 3))}},
+		{name: "a canary that was replaced before is looked at again", course: course{canary: 1}, jobs: []Action{keep, replace},
+			want: []stage{settle(chain("s", 0)), settle(chain("h", 0)), one("c", 0), one("dlh", 1)}},
+		{name: "a canary that is away comes back and is looked at", course: course{canary: 1}, jobs: []Action{launch, replace},
+			want: []stage{one("lh", 0), one("c", 0), one("dlh", 1)}},
+		{name: "cancelled, updated in place, and updates that the service has done", course: course{canary: 1}, jobs: []Action{cancel, update, done, handed},
+			want: []stage{at(1, chain("n", 2), chain("ne", 3)), settle(chain("s", 2)), one("lh", 3), settle(chain("h", 2)),
+				one("xlh", 0), one("c", 0), one("uh", 1)}},
+		{name: "resharding, some are cancelled", reshard: true, jobs: []Action{cancel, replace}, want: []stage{one("d", 1), one("x", 0), at(1, chain("lh", 0), chain("lh", 1))}},
+		{name: "nobody is left to be spared", course: course{canary: 1}, jobs: []Action{replace, keep},
+			want: []stage{settle(chain("s", 1)), settle(chain("h", 1)), one("dlh", 0)}},
+		{name: "all are canaries", course: course{canary: 2}, jobs: []Action{replace, replace}, want: []stage{at(1, chain("dlh", 0), chain("dlh", 1))}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, rollout(c.jobs, c.reshard), cmp.AllowUnexported(step{})); diff != "" {
-				t.Errorf("steps (-want +got):\n%s", diff)
+			c.course.parallel = max(c.course.parallel, 1)
+			c.course.order = inOrder(c.course.order, len(c.jobs))
+			if diff := cmp.Diff(c.want, rollout(c.jobs, c.reshard, c.course), cmp.AllowUnexported(step{}, stage{})); diff != "" {
+				t.Errorf("stages (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
+func TestInOrder(t *testing.T) {
+	for _, c := range []struct {
+		first []int
+		n     int
+		want  []int
+	}{
+		{nil, 3, []int{0, 1, 2}},
+		{[]int{2}, 3, []int{2, 0, 1}},
+		{[]int{1, 0}, 4, []int{1, 0, 2, 3}},
+		{[]int{7, 1}, 2, []int{1, 0}}, // the spec has more jobs than the plan: some are not planned
+	} {
+		if diff := cmp.Diff(c.want, inOrder(c.first, c.n)); diff != "" {
+			t.Errorf("%v of %d (-want +got):\n%s", c.first, c.n, diff)
+		}
+	}
+}
+
 // Whatever is to be done: every job that is to be drained is, once, before its
-// own launch; nothing is left out; and if subscriptions move, no drain comes
-// after a launch.
+// own launch; nothing is left out; what is launched or replaced is looked at; if
+// subscriptions move, no drain comes after a launch; and however the chains of a
+// stage run beside one another, no more jobs are away than may be.
 func TestRolloutRules(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		var jobs []Action
 		for range rapid.IntRange(0, 6).Draw(rt, "jobs") {
-			a := Action{Kind: rapid.SampledFrom([]Kind{Keep, Adopt, Resize, Launch, Replace, Retire}).Draw(rt, "kind")}
+			a := Action{Kind: rapid.SampledFrom([]Kind{Keep, Adopt, Resize, Launch, Replace, Cancel, Update, Retire}).Draw(rt, "kind")}
 			if a.Kind == Replace || a.Kind == Retire && rapid.Bool().Draw(rt, "runs") {
 				a.Drains = &Drains{}
 			} else if a.Kind == Retire || a.Kind == Launch && rapid.Bool().Draw(rt, "open") {
@@ -63,18 +120,33 @@ func TestRolloutRules(t *testing.T) {
 			jobs = append(jobs, a)
 		}
 		moves := rapid.Bool().Draw(rt, "reshard")
-		steps := rollout(jobs, moves)
+		c := course{
+			order:    inOrder(rapid.SliceOfNDistinct(rapid.IntRange(0, 6), 0, 3, rapid.ID[int]).Draw(rt, "order"), len(jobs)),
+			canary:   rapid.IntRange(0, 3).Draw(rt, "canary"),
+			parallel: rapid.IntRange(1, 3).Draw(rt, "parallel"),
+			recheck:  rapid.Bool().Draw(rt, "recheck"),
+		}
+		stages := rollout(jobs, moves, c)
+		var steps []step
+		for _, s := range stages {
+			for _, chain := range s.chains {
+				steps = append(steps, chain...)
+			}
+		}
 		at := func(do taking, i int) int { return slices.Index(steps, step{do, i}) }
 		away := 0
 		for i, a := range jobs {
 			drained, launched, ended, settled := at(takeDrain, i), at(takeLaunch, i), at(takeEnd, i), at(takeSettle, i)
-			if (a.Drains != nil) != (drained >= 0) || (a.Kind == Launch || a.Kind == Replace) != (launched >= 0) ||
+			if (a.Drains != nil) != (drained >= 0) || (a.Kind == Launch || a.Kind == Replace || a.Kind == Cancel) != (launched >= 0) ||
 				(a.Ended != nil) != (ended >= 0) || (a.Kind == Keep || a.Kind == Adopt) != (settled >= 0) ||
-				(a.Kind == Resize) != (at(takeResize, i) >= 0) {
+				(a.Kind == Resize) != (at(takeResize, i) >= 0) || (a.Kind == Cancel) != (at(takeCancel, i) >= 0) || (a.Kind == Update) != (at(takeUpdate, i) >= 0) {
 				rt.Fatalf("job %d, %+v: %v", i, a, steps)
 			}
-			if a.Kind == Replace && launched < drained {
+			if a.Kind == Replace && launched < drained || a.Kind == Cancel && launched < at(takeCancel, i) {
 				rt.Fatalf("job %d is launched before it has drained: %v", i, steps)
+			}
+			if (launched >= 0 || a.Kind == Resize || a.Kind == Update) && at(takeHealth, i) < max(launched, at(takeResize, i), at(takeUpdate, i)) {
+				rt.Fatalf("job %d is not looked at: %v", i, steps)
 			}
 			if a.Kind == Launch {
 				away++
@@ -87,23 +159,35 @@ func TestRolloutRules(t *testing.T) {
 			}
 			taken[s] = true
 		}
-		most := max(away, 1)
-		for n, s := range steps {
-			switch s.do {
-			case takeDrain:
-				if jobs[s.i].Kind == Replace {
-					away++
+		retires := slices.ContainsFunc(jobs, func(a Action) bool { return a.Kind == Retire && a.Drains != nil })
+		launches := false
+		most := max(away, c.parallel)
+		for _, s := range stages {
+			if s.atOnce < 1 {
+				rt.Fatalf("a stage that never begins: %v", stages)
+			}
+			drains, comeBack := 0, 0
+			for _, chain := range s.chains {
+				for _, st := range chain {
+					switch {
+					case (st.do == takeDrain || st.do == takeCancel) && launches && (moves || retires):
+						rt.Fatalf("a drain after a launch: %v", steps)
+					case st.do == takeDrain && jobs[st.i].Kind == Replace, st.do == takeCancel:
+						drains++
+					case st.do == takeLaunch:
+						comeBack++
+					}
 				}
-				if moves && slices.ContainsFunc(steps[:n], func(s step) bool { return s.do == takeLaunch }) {
-					rt.Fatalf("a drain after a launch: %v", steps)
-				}
-			case takeLaunch:
-				away--
 			}
 			// invariant D4
-			if retires := slices.ContainsFunc(jobs, func(a Action) bool { return a.Kind == Retire && a.Drains != nil }); !moves && !retires && away > most {
-				rt.Fatalf("%d jobs are away: %v", away, steps)
+			if now := away + min(drains, s.atOnce); !moves && !retires && now > most {
+				rt.Fatalf("%d jobs are away: %v", now, stages)
 			}
+			away += drains - comeBack
+			launches = launches || comeBack > 0
+		}
+		if away != 0 {
+			rt.Fatalf("%d jobs stay away: %v", away, stages)
 		}
 	})
 }

@@ -10,15 +10,17 @@ import (
 
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/history"
 	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
 // take takes the steps of a plan.
 type take struct {
 	*Deployer
-	plan     *Plan
-	progress func(Event)
-	results  []*JobResult // by place in the plan; nil: nothing done yet
+	*recorder
+	plan    *Plan
+	results []*JobResult // by place in the plan; nil: nothing done yet
+	pauses  *pauses
 }
 
 // step takes a step.
@@ -33,22 +35,33 @@ func (t *take) step(ctx context.Context, s step) error {
 		return t.resize(ctx, s.i, a)
 	case takeDrain:
 		return t.drain(ctx, s.i, a)
+	case takeCancel:
+		return t.cancel(ctx, s.i, a)
+	case takeUpdate:
+		return t.update(ctx, s.i, a)
+	case takeUpdated:
+		return t.recordUpdated(ctx, a.Job, *a.Updated)
+	case takeHealth:
+		return t.healthy(ctx, s.i)
+	case takeCanary:
+		return t.canary(ctx, s.i)
 	default:
 		return t.begin(ctx, s.i, a)
 	}
 }
 
-// teller tells the progress of a generation of a job.
-func (t *take) teller(job string, generation int64) func(Step, string, string) {
-	return func(s Step, id, text string) {
-		t.progress(Event{Step: s, Job: job, Generation: generation, DataflowID: id, Text: text})
-	}
+// of is a step of a generation of a job.
+func of(s Step, w tables.Writer, id, text string) Event {
+	return Event{Step: s, Job: w.Job, Generation: w.Generation, DataflowID: id, Text: text}
 }
 
 // end records how a generation ended.
 func (t *take) end(ctx context.Context, i int, a Action) error {
 	e := *a.Ended
-	t.teller(a.Job, e.Generation)(Ending, e.DataflowID, fmt.Sprintf("generation %d as %s: %s", e.Generation, e.State, e.Why))
+	w := tables.Writer{Job: a.Job, Generation: e.Generation}
+	if err := t.before(ctx, of(Ending, w, e.DataflowID, fmt.Sprintf("generation %d as %s: %s", e.Generation, e.State, e.Why))); err != nil {
+		return err
+	}
 	if err := t.recordEnd(ctx, a.Job, e); err != nil {
 		return err
 	}
@@ -60,16 +73,17 @@ func (t *take) end(ctx context.Context, i int, a Action) error {
 
 // settle adopts a job, or takes one as it is, and waits until it runs.
 func (t *take) settle(ctx context.Context, i int, a Action) error {
-	say := t.teller(a.Job, a.Generation)
 	row := t.launching(t.plan, a.Job, a.Generation).row()
 	if a.Kind == Adopt {
-		say(Recording, a.DataflowID, "its Dataflow job")
+		if err := t.before(ctx, of(Completing, row.Writer(), a.DataflowID, "its Dataflow job")); err != nil {
+			return err
+		}
 		row.DataflowJobID = nullString(a.DataflowID)
 		if err := t.record(ctx, row); err != nil {
 			return fmt.Errorf("%s was launched as %s: %w", a.Job, a.DataflowID, err)
 		}
 	}
-	state, err := t.waitRunning(ctx, row, a.DataflowID, say)
+	state, err := t.waitRunning(ctx, t.recorder, row, a.DataflowID)
 	if err != nil {
 		return err
 	}
@@ -81,22 +95,21 @@ func (t *take) settle(ctx context.Context, i int, a Action) error {
 // says that they are in force. Asking for the same again changes nothing, so
 // that a killed Apply begins it anew.
 func (t *take) resize(ctx context.Context, i int, a Action) error {
-	say := t.teller(a.Job, a.Generation)
 	row := t.launching(t.plan, a.Job, a.Generation).row()
+	if err := t.before(ctx, of(Completing, row.Writer(), a.DataflowID, "its Dataflow job")); err != nil {
+		return err
+	}
 	row.DataflowJobID = nullString(a.DataflowID) // which a launch whose answer was lost has not recorded
 	if err := t.record(ctx, row); err != nil {
 		return fmt.Errorf("%s runs as %s: %w", a.Job, a.DataflowID, err)
 	}
-	starting := func(s Step, id, text string) {
-		if s != Running { // that is said once it has its workers
-			say(s, id, text)
-		}
-	}
-	state, err := t.waitRunning(ctx, row, a.DataflowID, starting)
+	state, err := t.waitRunning(ctx, t.recorder, row, a.DataflowID)
 	if err != nil {
 		return err
 	}
-	say(Resizing, a.DataflowID, a.Resize.String())
+	if err := t.before(ctx, of(Resizing, row.Writer(), a.DataflowID, a.Resize.String())); err != nil {
+		return err
+	}
 	if err := t.cfg.Jobs.Resize(ctx, a.DataflowID, a.Resize.Min, a.Resize.Max); err != nil {
 		return err
 	}
@@ -104,8 +117,7 @@ func (t *take) resize(ctx context.Context, i int, a Action) error {
 		return err
 	}
 	t.results[i] = &JobResult{Job: a.Job, Generation: a.Generation, DataflowID: a.DataflowID, State: dataflowapi.StateName(state), Resized: a.Resize}
-	say(Running, a.DataflowID, a.Resize.String())
-	return nil
+	return t.after(ctx, of(Resized, row.Writer(), a.DataflowID, a.Resize.String()))
 }
 
 // waitResized waits until the service reports the bounds that it was asked
@@ -135,29 +147,50 @@ func (t *take) waitResized(ctx context.Context, row tables.Generation, a Action,
 
 // drain drains the generation that runs.
 func (t *take) drain(ctx context.Context, i int, a Action) error {
-	g := a.Drains
-	say := t.teller(a.Job, g.Generation)
-	say(Draining, g.DataflowID, "")
+	g := *a.Drains
+	w := tables.Writer{Job: a.Job, Generation: g.Generation}
+	if err := t.before(ctx, of(Draining, w, g.DataflowID, "")); err != nil {
+		return err
+	}
 	began := time.Now()
-	if err := t.cfg.Drainer.Drain(ctx, a.Job, func(text string) { say(Draining, g.DataflowID, text) }); err != nil {
+	t.pauses.ask(i)
+	if err := t.cfg.Drainer.Drain(ctx, a.Job, func(text string) {
+		t.stopping(ctx, i, g)
+		t.note(of(Draining, w, g.DataflowID, text))
+	}); err != nil {
 		return err
 	}
 	// invariant D3: nobody's word is taken for it. While the job still writes,
 	// or its end is not on record, no successor may begin.
-	j, err := t.cfg.Jobs.Get(ctx, g.DataflowID)
+	j, log, err := t.ended(ctx, g)
 	if err != nil {
 		return err
 	}
-	if done, err := t.cancelled(ctx, i, a, j.GetCurrentState()); done || err != nil {
+	if done, err := t.voided(ctx, i, a, g, j, log, Drained, "not drained in time and cancelled"); done || err != nil {
 		return err
 	}
+	return t.drained(ctx, i, a, g, j, log, began)
+}
+
+// ended reads what the service and the history say of a generation, at once: nobody
+// reads its messages meanwhile.
+func (t *take) ended(ctx context.Context, g Drains) (job *pb.Job, log history.Log, err error) {
+	err = each(ctx, 2, func(ctx context.Context, n int) (err error) {
+		if n == 0 {
+			job, err = t.cfg.Jobs.Get(ctx, g.DataflowID)
+		} else {
+			log, err = t.cfg.History.Read(ctx)
+		}
+		return err
+	})
+	return job, log, err
+}
+
+// drained sees to it that a job has drained, and that this is on record.
+func (t *take) drained(ctx context.Context, i int, a Action, g Drains, j *pb.Job, log history.Log, began time.Time) error {
 	if s := j.GetCurrentState(); s != pb.JobState_JOB_STATE_DRAINED {
 		return exit.With(exit.Failed, fmt.Errorf("%s (%s) is %s after its drain instead of DRAINED", a.Job, g.DataflowID, dataflowapi.StateName(s))).
 			WithHint("apply again once it has ended")
-	}
-	log, err := t.cfg.History.Read(ctx)
-	if err != nil {
-		return err
 	}
 	row, ok := log.Writer(a.Job, g.Generation)
 	if !ok || row.State != tables.StateDrained {
@@ -175,8 +208,7 @@ func (t *take) drain(ctx context.Context, i int, a Action) error {
 		Job: a.Job, Generation: g.Generation, DataflowID: g.DataflowID, State: dataflowapi.StateName(pb.JobState_JOB_STATE_DRAINED),
 		Retired: a.Kind == Retire, Drained: d,
 	}
-	say(Drained, g.DataflowID, d.cut())
-	return nil
+	return t.after(ctx, of(Drained, row.Writer(), g.DataflowID, d.cut()))
 }
 
 // cut says how many windows a drain has cut.
@@ -192,36 +224,42 @@ func (d *DrainedResult) cut() string {
 
 // begin launches a generation and waits until it runs.
 func (t *take) begin(ctx context.Context, i int, a Action) error {
-	say := t.teller(a.Job, a.Generation)
 	l := t.launching(t.plan, a.Job, a.Generation)
+	w := tables.Writer{Job: a.Job, Generation: a.Generation}
 	if err := t.unread(ctx, a.Job); err != nil {
 		return err
 	}
 	// invariant D2: on record before it is launched.
-	say(Recording, "", fmt.Sprintf("generation %d as open", a.Generation))
+	if err := t.before(ctx, of(Recording, w, "", fmt.Sprintf("generation %d as open", a.Generation))); err != nil {
+		return err
+	}
 	row := l.row()
 	row.Supersedes = nullString(a.Supersedes)
 	if _, err := t.cfg.History.Append(ctx, row); err != nil {
 		return err
 	}
-	if err := t.replay(ctx, a, say); err != nil {
+	if err := t.replay(ctx, a); err != nil {
 		return err
 	}
-	say(Launching, "", "from "+t.plan.Template)
+	if err := t.before(ctx, of(Launching, w, "", "from "+t.plan.Template)); err != nil {
+		return err
+	}
 	id, err := t.launch(ctx, l)
 	if err != nil {
 		return err
 	}
-	say(Recording, id, "its Dataflow job")
+	if err := t.before(ctx, of(Completing, w, id, "its Dataflow job")); err != nil {
+		return err
+	}
 	row.DataflowJobID = nullString(id)
 	if err := t.record(ctx, row); err != nil {
 		return fmt.Errorf("%s was launched as %s: %w", a.Job, id, err)
 	}
-	state, err := t.waitRunning(ctx, row, id, say)
+	state, err := t.waitRunning(ctx, t.recorder, row, id)
 	if err != nil {
 		return err
 	}
-	res := JobResult{Job: a.Job, Generation: a.Generation, DataflowID: id, State: dataflowapi.StateName(state), Launched: true}
+	res := JobResult{Job: a.Job, Generation: a.Generation, DataflowID: id, State: dataflowapi.StateName(state), Launched: true, PauseSeconds: t.pauses.end(i)}
 	if before := t.results[i]; before != nil {
 		res.Drained = before.Drained
 	}

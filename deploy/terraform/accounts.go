@@ -50,22 +50,29 @@ func (g *generator) streamJob(j *jobspecs.StreamJob) {
 	p := parts{
 		StreamJob: j,
 		subs:      g.named("subscription", s.Project, s.Sources.Names()),
-		instance:  g.bigtable(j),
 		template:  g.bucketOf(s.Project, s.Template, s.Region, "Templates of the pipeline."),
 		staging:   g.bucketOf(s.Project, s.Staging, s.Region, "Resolved specs that the jobs read, and what Dataflow stages. Nothing in it may be deleted while a job runs."),
 	}
+	if p.own() {
+		p.instance = g.bigtable(j)
+	} else {
+		g.note("StreamJob %s runs another pipeline than kappa's: grant its workers what its sinks take, which no spec says", j.Metadata.Name)
+	}
 	g.worker(p)
 	g.operator(p)
-	g.server(p)
+	if p.own() {
+		g.server(p)
+	}
 }
 
 // streamTables are the tables that a StreamJob writes and its readers need.
 func streamTables(j *jobspecs.StreamJob) []tables.Table {
 	s := j.Spec
-	list := []tables.Table{
-		tables.GenerationsTable(), tables.WatermarksTable(),
-		tables.Raw(s.Sinks.BigQuery.Raw, s.Event), tables.Late(s.Sinks.BigQuery.Late, s.Event),
+	list := []tables.Table{tables.GenerationsTable(), tables.WatermarksTable(), tables.DeploymentsTable()}
+	if s.Pipeline == jobspecs.PipelineOther {
+		return list
 	}
+	list = append(list, tables.Raw(s.Sinks.BigQuery.Raw, s.Event), tables.Late(s.Sinks.BigQuery.Late, s.Event))
 	for _, a := range s.Aggregations {
 		list = append(list, tables.Aggregate(a, s.Event))
 	}
@@ -75,10 +82,13 @@ func streamTables(j *jobspecs.StreamJob) []tables.Table {
 // parts are what a StreamJob's accounts get roles on.
 type parts struct {
 	*jobspecs.StreamJob
-	subs              expr // names of the subscriptions
-	instance          string
+	subs              expr   // names of the subscriptions
+	instance          string // address; empty for another pipeline
 	template, staging expr
 }
+
+// own reports whether the jobs run kappa's pipeline, whose sinks are known.
+func (p parts) own() bool { return p.Spec.Pipeline != jobspecs.PipelineOther }
 
 // archiveOf is the bucket of a project's archive; nil if it has none here.
 func (g *generator) archiveOf(project string) expr {
@@ -96,14 +106,16 @@ func (g *generator) worker(p parts) {
 	g.grant("google_pubsub_subscription_iam_member", p.Metadata.Name+"_subscriber", roleSubscriber, who, s.Sources.Names(), "", each(p.subs, s.Project, "subscription")...)
 	g.grant("google_pubsub_subscription_iam_member", p.Metadata.Name+"_viewer", rolePubSubViewer, who, s.Sources.Names(),
 		"Dataflow looks at a subscription before it reads it.", each(p.subs, s.Project, "subscription")...)
-	g.grantCustom(s.Project, trackingRole, who,
-		"Watermarks follow the times of the records, not of publishing: for that Dataflow makes a second subscription to each topic.")
-	g.onDataset(s.Project, s.Sinks.BigQuery.Dataset, roleDataEditor, who, "")
-	g.onProject(s.Project, "bigquery_jobs", roleJobUser, who, "A generation asks whose event ids it may read, by a query.")
-	g.onInstance(s.Project, p.instance, roleBigtableUser, who, "")
+	if p.own() {
+		g.grantCustom(s.Project, trackingRole, who,
+			"Watermarks follow the times of the records, not of publishing: for that Dataflow makes a second subscription to each topic.")
+		g.onDataset(s.Project, s.Sinks.BigQuery.Dataset, roleDataEditor, who, "")
+		g.onProject(s.Project, "bigquery_jobs", roleJobUser, who, "A generation asks whose event ids it may read, by a query.")
+		g.onInstance(s.Project, p.instance, roleBigtableUser, who, "")
+	}
 	g.onBucket(p.template, who, "", roleObjectViewer)
 	g.onBucket(p.staging, who, "The launcher reads the spec, and Dataflow stages files.", roleObjectAdmin)
-	if a := g.archiveOf(s.Project); a != nil {
+	if a := g.archiveOf(s.Project); a != nil && p.own() {
 		g.onBucket(a, who, "A backfill reads the archive.", roleObjectViewer)
 	}
 	if key := s.Tuning.KMSKey; key != "" {
@@ -171,10 +183,16 @@ func (g *generator) operator(p parts) {
 	}
 	g.onDataset(s.Project, s.Sinks.BigQuery.Dataset, roleDataEditor, who, "The tables, and the history of generations.")
 	g.onProject(s.Project, "bigquery_jobs", roleJobUser, who, "")
-	g.onInstance(s.Project, p.instance, roleBigtableViewer, who, "The tables are made here, so that it is enough to see them.")
+	if p.own() {
+		g.onInstance(s.Project, p.instance, roleBigtableViewer, who, "The tables are made here, so that it is enough to see them.")
+	}
 	g.onBucket(p.template, who, "", roleObjectViewer)
 	g.onBucket(p.staging, who, "Writes the resolved spec once, and never over another.", roleBucketReader, roleObjectViewer, roleObjectCreator)
-	if a := g.archiveOf(s.Project); a != nil {
+	if journal := p.JournalFolder(); strings.HasPrefix(journal, "gs://") {
+		g.onBucket(g.bucketOf(s.Project, journal, s.Region, "The history of deployments, and the lease."), who,
+			"Takes the lease, renews it and gives it back, and adds to the history of deployments.", roleObjectUser)
+	}
+	if a := g.archiveOf(s.Project); a != nil && p.own() {
 		g.onBucket(a, who, "A backfill is refused without its archive.", roleObjectViewer)
 	}
 }

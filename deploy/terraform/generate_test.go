@@ -65,6 +65,7 @@ var cases = []testCase{
 	{"flights", []string{examples + "flights"}, Options{}},
 	{"flights-tables", []string{examples + "flights/stream.yaml", examples + "flights/load.yaml", examples + "flights/compare.yaml"}, Options{Tables: true}},
 	{"two-step", []string{examples + "two-step"}, Options{}},
+	{"other", []string{examples + "other"}, Options{Tables: true}},
 	{"load", []string{examples + "flights/load.yaml"}, Options{}},
 	{"large", []string{"testdata/large.yaml"}, Options{}},
 }

@@ -26,6 +26,7 @@ const (
 
 	roleObjectAdmin   = "roles/storage.objectAdmin"
 	roleObjectCreator = "roles/storage.objectCreator"
+	roleObjectUser    = "roles/storage.objectUser"
 	roleObjectViewer  = "roles/storage.objectViewer"
 	roleBucketReader  = "roles/storage.legacyBucketReader"
 

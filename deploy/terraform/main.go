@@ -57,7 +57,7 @@ func (g *generator) output(name, key string, value expr) {
 func (g *generator) printOutputs() {
 	for _, o := range []struct{ name, description string }{
 		{outAccounts, "Service account of each part, to run it as."},
-		{outArchives, "Files of the archive of each bridge, for kappa deploy backfill --archive; put a date before the star."},
+		{outArchives, "Files of the archive of each bridge, for kappa backfill --archive; put a date before the star."},
 		{outDeadLetters, "Subscription to the dead letters of each bridge, for kappa bridge redrive --subscription."},
 	} {
 		if members := g.outputs[o.name]; len(members) > 0 {

@@ -161,7 +161,7 @@ func (g *generator) archive(b *jobspecs.Bridge, topics string, instances []strin
 			comment("A message is in the archive this long after it was published: backfill what is older."),
 			attr("max_duration", str("300s")),
 			blank(),
-			comment("Without the metadata kappa deploy backfill has neither ids nor event times."),
+			comment("Without the metadata kappa backfill has neither ids nor event times."),
 			block("avro_config", nil, attr("write_metadata", boolean(true))),
 		),
 		blank(),
@@ -201,10 +201,10 @@ func (g *generator) subscriptions(j *jobspecs.StreamJob) {
 		comment(retentionWhy(j)),
 		attr("message_retention_duration", seconds(int64(Retention(j)/time.Second))),
 		blank(),
-		comment(ackedWhy(s.Sources.Replay)),
+		comment(ackedWhy(s)),
 		attr("retain_acked_messages", boolean(false)),
 		blank(),
-		comment("The job drops duplicates by event id, over publishing and delivery alike; this would only slow Dataflow down."),
+		comment(onceWhy(s)),
 		attr("enable_exactly_once_delivery", boolean(false)),
 		blank(),
 		never(),
@@ -218,18 +218,31 @@ func (g *generator) subscriptions(j *jobspecs.StreamJob) {
 }
 
 func retentionWhy(j *jobspecs.StreamJob) string {
-	why := fmt.Sprintf("What nobody reads for longer is lost: at least 7 days, as a snapshot lives, and no less than the horizon (%s) with a drain and a start.", j.Spec.Horizon)
+	why := "What nobody reads for longer is lost: at least 7 days, as a snapshot lives, and no less than a drain and a start."
+	if j.Spec.Horizon > 0 {
+		why = fmt.Sprintf("What nobody reads for longer is lost: at least 7 days, as a snapshot lives, and no less than the horizon (%s) with a drain and a start.", j.Spec.Horizon)
+	}
 	if Retention(j) == maxRetention {
 		why += " Pub/Sub keeps nothing for longer than this."
 	}
 	return why
 }
 
-func ackedWhy(replay string) string {
-	if replay == jobspecs.ReplaySnapshot {
-		return "What was acknowledged is kept by the snapshots that kappa deploy takes of it."
+func onceWhy(s *jobspecs.StreamJobSpec) string {
+	if s.Pipeline == jobspecs.PipelineOther {
+		return "Dataflow drops what Pub/Sub delivers twice; this would only slow it down."
 	}
-	return "With replay: archive, what was acknowledged is recomputed from the archive (kappa deploy backfill)."
+	return "The job drops duplicates by event id, over publishing and delivery alike; this would only slow Dataflow down."
+}
+
+func ackedWhy(s *jobspecs.StreamJobSpec) string {
+	switch {
+	case s.Sources.Replay == jobspecs.ReplaySnapshot:
+		return "What was acknowledged is kept by the snapshots that kappa deploy takes of it."
+	case s.Pipeline == jobspecs.PipelineOther:
+		return "With replay: archive, what was acknowledged is not read again."
+	}
+	return "With replay: archive, what was acknowledged is recomputed from the archive (kappa backfill)."
 }
 
 // topicsOf returns, for a StreamJob, the topic of each subscription. The spec

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	"github.com/kappa-migrate/kappa/internal/exit"
 )
 
@@ -98,10 +99,10 @@ func TestEveryExampleParses(t *testing.T) {
 }
 
 func parses(root *cobra.Command, line string) error {
-	line, _, _ = strings.Cut(line, " #")
-	line, _, _ = strings.Cut(line, " > ")
-	line, _, _ = strings.Cut(line, " | ")
-	words := strings.Fields(line)
+	words, err := apptest.Split(line)
+	if err != nil {
+		return err
+	}
 	if len(words) == 0 || words[0] != "kappa" {
 		return errors.New("it is no command of kappa")
 	}

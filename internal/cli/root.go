@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/backfill"
 	"github.com/kappa-migrate/kappa/internal/cli/bridge"
 	"github.com/kappa-migrate/kappa/internal/cli/compare"
 	"github.com/kappa-migrate/kappa/internal/cli/demo"
@@ -20,6 +21,7 @@ import (
 	"github.com/kappa-migrate/kappa/internal/cli/export"
 	"github.com/kappa-migrate/kappa/internal/cli/initspec"
 	"github.com/kappa-migrate/kappa/internal/cli/load"
+	"github.com/kappa-migrate/kappa/internal/cli/repair"
 	"github.com/kappa-migrate/kappa/internal/cli/sandbox"
 	"github.com/kappa-migrate/kappa/internal/cli/schema"
 	"github.com/kappa-migrate/kappa/internal/cli/serve"
@@ -94,7 +96,7 @@ right before anyone switches over.`,
 			root.AddCommand(c)
 		}
 	}
-	add(groupMigrate, bridge.New(a), deploy.New(a), drain.New(a), load.New(a), compare.New(a), serve.New(a))
+	add(groupMigrate, bridge.New(a), deploy.New(a), drain.New(a), backfill.New(a), repair.New(a), load.New(a), compare.New(a), serve.New(a))
 	add(groupLocal, demo.New(a), sandbox.New(a))
 	add(groupSpecs, initspec.New(a), validate.New(a), explain.New(a), schema.New(a), export.New(a))
 	add(groupOther, version.New(a))

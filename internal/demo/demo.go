@@ -21,12 +21,11 @@ import (
 
 // run is one run of the demo.
 type run struct {
-	cfg     Config
-	version string
-	out     *output
-	log     *slog.Logger
-	show    *term.Display
-	fail    func(error) // ends the run
+	cfg  Config
+	out  *output
+	log  *slog.Logger
+	show *term.Display
+	fail func(error) // ends the run
 
 	flights []flights.Flight
 	order   []int32
@@ -51,11 +50,11 @@ type run struct {
 
 // Run plays the migration. It returns an error if the run could not be
 // finished, or if its outcome is wrong (Summary.Err).
-func Run(parent context.Context, cfg Config, version string) error {
+func Run(parent context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	r := &run{cfg: cfg, version: version}
+	r := &run{cfg: cfg}
 	if err := r.readInput(); err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (r *run) drain(ctx context.Context) error {
 // error: nobody has asked it to, and what it had not acknowledged never arrives.
 func (r *run) watchJobs(ctx context.Context) error {
 	names := r.specs.stream.JobNames()
-	readings, err := drain.Observe(ctx, r.dataflow(), names)
+	readings, err := drain.Observe(ctx, r.dataflow(), names, nil)
 	if err != nil {
 		return nil // shown at the next look
 	}

@@ -18,7 +18,7 @@ type specs struct {
 	load    *jobspecs.BatchLoad
 	compare *jobspecs.Comparison
 
-	templates []string // of all versions of the pipeline
+	expects *jobspecs.Set // documents whose resources are made: the stream in all versions of the pipeline
 }
 
 // source is the one cluster that the bridge reads.
@@ -64,12 +64,13 @@ func loadSpecs(dir string, vars map[string]string) (*specs, error) {
 		return nil, fmt.Errorf("specs in %s: one document of each kind is needed", dir)
 	}
 	s := &specs{bridge: set.Bridges[0], stream: set.StreamJobs[0], load: set.BatchLoads[0], compare: set.Comparisons[0]}
+	s.expects = &jobspecs.Set{Bridges: set.Bridges, BatchLoads: set.BatchLoads}
 	for _, version := range []string{firstVersion, nextVersion} {
 		set, err := jobspecs.Load([]string{filepath.Join(dir, streamFile)}, jobspecs.Vars{Set: map[string]string{versionVariable: version}})
 		if err != nil {
 			return nil, err
 		}
-		s.templates = append(s.templates, set.StreamJobs[0].Spec.Template)
+		s.expects.StreamJobs = append(s.expects.StreamJobs, set.StreamJobs...)
 	}
 	return s, nil
 }

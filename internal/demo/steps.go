@@ -36,7 +36,7 @@ func (r *run) startPlatform(ctx context.Context) error {
 		}
 		r.topic = r.specs.source().Topics[0]
 		r.meter = meter{client: r.clients.BigQuery, history: r.history(), spec: r.specs.stream.Spec}
-		return "Kafka, Pub/Sub, Bigtable, BigQuery, Dataflow, Cloud Storage", setUp(ctx, r.clients, r.specs, r.version)
+		return "Kafka, Pub/Sub, Bigtable, BigQuery, Dataflow, Cloud Storage", setUp(ctx, r.clients, r.specs)
 	})
 }
 

@@ -120,7 +120,9 @@ func (f *finder) streamJob(s *jobspecs.StreamJobSpec, bridges []*jobspecs.Bridge
 	}
 	f.bucket(s.Project, s.Template)
 	f.bucket(s.Project, s.Staging)
-	add(&f.project(s.Project).Templates, s.Template)
+	if s.Pipeline != jobspecs.PipelineOther { // whose template is not kappa's to make
+		add(&f.project(s.Project).Templates, s.Template)
+	}
 }
 
 func (f *finder) bucket(project, uri string) {

@@ -171,7 +171,10 @@ func (a *applier) template(ctx context.Context, client *storage.Client, uri stri
 			"description": "The streaming jobs of a StreamJob.",
 			"parameters": []parameter{
 				{"jobspec", "Resolved job file", false}, {"job", "Name of the job", false}, {"generation", "Generation of the job", false},
-				{"archive", "Avro files of a backfill", true},
+				{"archive", "Avro files of a backfill", true}, {"files", "Files of events of a backfill", true},
+				{"table", "Raw table of a backfill", true}, {"maxbytes", "Most bytes that a query on it may bill", true},
+				{"from", "Least event time of a backfill", true}, {"to", "End of the event times of a backfill", true},
+				{"shadow", "Whether a backfill writes to BigQuery alone", true},
 			},
 		},
 	}, "", "  ")

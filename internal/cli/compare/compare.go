@@ -74,6 +74,10 @@ func config(ctx context.Context, a *app.App, specs *specflags.Flags, b bounds) (
 		client.Close()
 		return compare.Config{}, nil, err
 	}
+	if err := platform.Reachable(ctx); err != nil {
+		client.Close()
+		return compare.Config{}, nil, err
+	}
 	return cfg, func() { client.Close() }, nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/internal/cli/app"
-	"github.com/kappa-migrate/kappa/internal/cli/version"
 	"github.com/kappa-migrate/kappa/internal/demo"
 )
 
@@ -70,7 +69,7 @@ func run(ctx context.Context, a *app.App, cfg demo.Config) error {
 		}
 		fmt.Fprintf(a.Err, "To set them all in another shell: . %s\n", file)
 	}
-	return demo.Run(ctx, cfg, version.Read(a.Version).Version)
+	return demo.Run(ctx, cfg)
 }
 
 // level is the least level that l writes.

@@ -15,9 +15,7 @@ import (
 	"github.com/kappa-migrate/kappa/internal/cli/app"
 	draincli "github.com/kappa-migrate/kappa/internal/cli/drain"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
-	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/exit"
-	"github.com/kappa-migrate/kappa/internal/history"
 	"github.com/kappa-migrate/kappa/internal/term"
 )
 
@@ -25,31 +23,45 @@ import (
 func New(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deploy",
-		Short: "Launch, replace and backfill the streaming jobs on Dataflow",
+		Short: "Plan, launch, replace and roll back the streaming jobs on Dataflow",
 	}
-	cmd.AddCommand(newPlan(a), newApply(a), newBackfill(a))
+	cmd.AddCommand(newPlan(a), newApply(a), newStatus(a), newHistory(a), newAdopt(a), newRollback(a), newAbort(a))
 	return cmd
 }
 
 func newPlan(a *app.App) *cobra.Command {
 	var specs *specflags.Flags
+	var out string
 	cmd := &cobra.Command{
-		Use:   "plan -f SPEC",
+		Use:   "plan -f SPEC [--out PLANFILE]",
 		Short: "Show what apply would do, and everything that is in its way",
 		Long: `Look at everything that the jobs of a StreamJob need (subscriptions, BigQuery
 tables, Bigtable tables, the template, the staging bucket) and at the jobs
 themselves, and show what apply would do. Nothing is changed.
 
+Drift is shown as well: what of the jobs is otherwise than it was deployed, because
+somebody has changed it by hand or it has ended by itself. It keeps nobody from
+applying the plan.
+
+With --out the plan is written to a file as well, with the resolved spec and a hash
+over both: kappa deploy apply PLANFILE applies it if nothing has changed meanwhile.
+A plan with something in its way is not written.
+
 The exit code is 0 if there is nothing to do, 11 if changes are pending, and 3
 if something is in the way; then all of it is shown.`,
 		Example: `  kappa deploy plan -f specs/stream.yaml
-  kappa deploy plan -f specs/ --name flights --output json`,
+  kappa deploy plan -f specs/ --name flights --output json
+  kappa deploy plan -f specs/stream.yaml --env production --out flights.plan`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return with(cmd.Context(), a, specs, timing{}, func(s *session) error { return plan(cmd.Context(), a, s.Deployer) })
+			if cmd.Flags().Changed("out") && out == "" {
+				return exit.Usagef("--out names no file")
+			}
+			return with(cmd.Context(), a, specs, timing{}, func(s *session) error { return plan(cmd.Context(), a, s.Deployer, out) })
 		},
 	}
 	specs = specflags.Add(cmd)
+	cmd.Flags().StringVar(&out, "out", "", "`file` that the plan is written to, for apply")
 	return cmd
 }
 
@@ -58,7 +70,7 @@ func newApply(a *app.App) *cobra.Command {
 	var yes, exitWithParent bool
 	var t timing
 	cmd := &cobra.Command{
-		Use:   "apply -f SPEC",
+		Use:   "apply {-f SPEC | PLANFILE}",
 		Short: "Create what is missing, launch the jobs that do not run, replace those that differ",
 		Long: `Show the plan, ask, and apply it: create the tables that are missing, launch the
 jobs of a StreamJob that do not run, and replace those that run with another spec.
@@ -69,10 +81,23 @@ second one does nothing.
 A job is replaced by draining it: it stops reading, lets its windows fire, writes
 what it has, and ends; then its next generation is launched. The watermark of every
 source is shown meanwhile. One job is replaced after the other, so that the rest
-goes on; a step that fails stops the rest. Where subscriptions move between jobs,
-because the number of jobs has changed, all jobs that run are drained before any is
-launched: two jobs must never read one subscription. A job that the spec has no
-more is drained.
+goes on; a step that fails stops the rest. spec.update.rollout says in which order,
+how many at a time, and what must hold of a replaced job before the next is taken:
+how long it has to run with its watermark moving, how old that may be, how many
+errors it may log, and which Comparison must say GO. What cannot be observed does
+not hold. Canaries are replaced first, and the rest once they have been healthy for
+long enough. An apply that was stopped while it watched begins to watch anew.
+
+Where subscriptions move between jobs, because the number of jobs has changed, all
+jobs that run are drained before any is launched: two jobs must never read one
+subscription. A job that the spec has no more is drained. A job of which only the
+least and the most workers differ is resized while it runs: nothing is drained.
+
+spec.update.strategy says how else a job is replaced. With update, or managed, the
+service replaces it in place and hands its state over, so that the generation goes
+on; what the service refuses leaves the job as it is, and stops the rest. With
+cancel the job is cancelled, its generation is void, and its successor reads its
+messages again; that needs --accept-loss.
 
 Stopping this command does not stop a drain, which cannot be taken back; run it
 again to go on. The generation of a job that failed or was cancelled is recorded as
@@ -83,23 +108,40 @@ wait it goes on to wait instead, and with cancel it cancels the job, records its
 generation as void and launches the successor, which reads its messages again. To
 cancel needs --accept-loss, also where the spec says so: the job loses its state.
 
-The exit code is 11 if the plan was not applied or was stale, 12 if a job has not
-drained in time, and 1 if one ended in another way.`,
+With a plan file of kappa deploy plan --out that plan is applied, with the spec in
+the file: no -f is needed, but for conditions that name a Comparison. A file that
+was changed is refused; so is one whose plan is not what would be done now, and what
+is different is said.
+
+Only one command changes the jobs of a StreamJob at a time: it holds a lease, and
+whoever comes second is told who does. Every step is recorded before it is taken, in
+the journal that kappa deploy history shows, with the --reason.
+
+The exit code is 2 for a plan file that was changed, 3 if something is in the way or
+somebody else deploys, 10 if the Comparison does not say GO, 11 if the plan was not
+applied or was stale, 12 if a job has not drained in time, 14 if somebody has stopped
+it with kappa deploy abort, and 1 if a job ended in another way or is not healthy in
+time.`,
 		Example: `  kappa deploy apply -f specs/stream.yaml
-  kappa deploy apply -f specs/stream.yaml --yes --output json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+  kappa deploy apply -f specs/stream.yaml --yes --output json --reason 'longer horizon'
+  kappa deploy apply flights.plan --yes`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if exitWithParent {
 				go child.EndWithoutParent(os.Getppid())
 			}
 			if err := t.validate(); err != nil {
 				return err
 			}
+			if len(args) == 1 {
+				return applyFile(cmd.Context(), a, specs, t, args[0], yes)
+			}
 			return with(cmd.Context(), a, specs, t, func(s *session) error { return apply(cmd.Context(), a, s, yes) })
 		},
 	}
 	specs = specflags.Add(cmd)
 	cmd.Flags().BoolVar(&yes, "yes", false, "apply without asking; needed where there is no terminal to ask on")
+	t.addReason(cmd)
 	t.limits = draincli.AddLimits(cmd, "drain-timeout")
 	cmd.Flags().BoolVar(&t.withoutReplay, "without-replay", false, "launch the successor of a dead generation even if the snapshot that it would read again from is gone")
 	t.add(cmd)
@@ -114,10 +156,16 @@ type timing struct {
 	poll   time.Duration
 
 	withoutReplay bool
+	reason        string // for the journal
 }
 
 func (t *timing) add(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&t.poll, "poll", deploy.DefaultPoll, "pause between two looks at a job")
+}
+
+// addReason adds --reason, for commands that change something.
+func (t *timing) addReason(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.reason, "reason", "", "`why` this is done, for the journal")
 }
 
 func (t *timing) validate() error {
@@ -130,47 +178,15 @@ func (t *timing) validate() error {
 	return t.limits.Validate()
 }
 
-// session is a Deployer and the display that its drains are shown on.
-type session struct {
-	*deploy.Deployer
-	drains *drains
-}
-
-// with calls fn with a session of the StreamJob that the flags name.
-func with(ctx context.Context, a *app.App, specs *specflags.Flags, t timing, fn func(*session) error) error {
-	job, _, err := specs.StreamJob()
-	if err != nil {
-		return err
-	}
-	dr := &drains{log: a.Log, group: job.Metadata.Name, poll: t.poll}
-	if t.limits != nil {
-		if dr.timeout, dr.then, err = t.limits.Of(job.Spec.Update); err != nil {
-			return err
-		}
-	}
-	clients, err := deploy.Connect(ctx, job)
-	if err != nil {
-		return err
-	}
-	defer clients.Close()
-	api := dataflowapi.New(clients.Dataflow, job.Spec.Project, job.Spec.Region)
-	store := history.New(clients.BigQuery, job.Spec.Sinks.BigQuery.Dataset, job.Spec.Aggregations...)
-	dr.api, dr.recorder = api, store
-	s := &session{drains: dr}
-	s.Deployer, err = deploy.New(deploy.Config{
-		Log: a.Log, Job: job, Clients: clients, Jobs: api, History: store, Drainer: s.drains, Observer: s.drains, Poll: t.poll,
-		WithoutReplay: t.withoutReplay, StartTimeout: job.Spec.Update.StartTimeout.D(),
-	})
-	if err != nil {
-		return err
-	}
-	return fn(s)
-}
-
-func plan(ctx context.Context, a *app.App, d *deploy.Deployer) error {
+func plan(ctx context.Context, a *app.App, d *deploy.Deployer, out string) error {
 	p, err := d.Plan(ctx)
 	if err != nil {
 		return err
+	}
+	if out != "" && len(p.Errors()) == 0 {
+		if err := writePlan(d, p, out); err != nil {
+			return err
+		}
 	}
 	if a.JSON() {
 		err = a.PrintJSON(p)
@@ -193,14 +209,22 @@ func apply(ctx context.Context, a *app.App, s *session, yes bool) error {
 	if err != nil {
 		return err
 	}
+	return applyPlan(ctx, a, s, p, yes, "Apply?", func(res *deploy.Result) error { return printResult(a, res) })
+}
+
+// applyPlan shows a plan, asks, applies it, and prints what was done.
+func applyPlan(ctx context.Context, a *app.App, s *session, p *deploy.Plan, yes bool, question string, print func(*deploy.Result) error) error {
 	if err := planText(a.Err, p); err != nil {
 		return err
 	}
 	if len(p.Errors()) > 0 {
 		return exit.Environmentf("%s cannot be deployed: %s in the way", p.Group, count(len(p.Errors()), "thing is", "things are"))
 	}
+	if err := s.MayLose(p); err != nil {
+		return err
+	}
 	if p.Pending() && !yes {
-		if err := ask(ctx, a); err != nil {
+		if err := ask(ctx, a, question); err != nil {
 			return err
 		}
 	}
@@ -208,7 +232,7 @@ func apply(ctx context.Context, a *app.App, s *session, yes bool) error {
 	res, err := s.Apply(ctx, p, show.event)
 	show.close(err)
 	if res != nil && (err == nil || len(res.Jobs) > 0) {
-		if perr := printResult(a, res); perr != nil && err == nil {
+		if perr := print(res); perr != nil && err == nil {
 			err = perr
 		}
 	}
@@ -216,13 +240,13 @@ func apply(ctx context.Context, a *app.App, s *session, yes bool) error {
 }
 
 // ask asks whether to go on. Programs have to say --yes.
-func ask(ctx context.Context, a *app.App) error {
+func ask(ctx context.Context, a *app.App, question string) error {
 	if !a.Interactive() {
-		return exit.Usagef("there is no terminal to ask on").WithHint("look at the plan with `kappa deploy plan`, then apply with --yes")
+		return exit.Usagef("there is no terminal to ask on").WithHint("look at what would be done, which changes nothing, then add --yes")
 	}
-	yes, err := a.Confirm(ctx, "Apply?")
+	yes, err := a.Confirm(ctx, question)
 	if err == nil && !yes {
-		err = exit.With(exit.Pending, errors.New("not applied"))
+		err = exit.With(exit.Pending, errors.New("nothing was done: the answer was no"))
 	}
 	return err
 }

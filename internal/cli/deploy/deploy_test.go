@@ -224,44 +224,6 @@ func TestApplyDrainTimeout(t *testing.T) {
 	}
 }
 
-func TestBackfill(t *testing.T) {
-	start(t, map[string]dataflowtest.Behaviour{
-		"": {}, "flights-backfill": {Batch: true, ExitAfter: 300 * time.Millisecond}, "fill-2": {Batch: true, ExitAfter: 10 * time.Millisecond, Exit: 9},
-	})
-	archive := "gs://" + dataflowtest.FlightsStaging + "/archive/*.avro"
-	job := dataflowtest.Load(t, specFile)
-	clients, err := deploy.Connect(t.Context(), job)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer clients.Close()
-	dataflowtest.Write(t, clients.Storage, dataflowtest.FlightsStaging, "archive/1.avro", "not read by the fake worker")
-	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
-		t.Fatal(err)
-	}
-	args := func(to string, more ...string) []string {
-		return append([]string{"backfill", "-f", specFile, "--from", "2001-01-01T00:00:00Z", "--to", to, "--archive", archive, "--poll", "20ms"}, more...)
-	}
-	// The fake workers begin on the 8th, and the horizon is 4 days.
-	if _, _, err := apptest.Run(t, "text", deploycli.New, args("2003-01-01T00:00:00Z")...); exit.Of(err) != exit.Environment || !strings.Contains(err.Error(), "the watermark of flights-0 is 2001-") {
-		t.Errorf("too early: %v", err)
-	}
-	out, errs, err := apptest.Run(t, "text", deploycli.New, args("2001-01-02T00:00:00Z")...)
-	if err != nil || !strings.Contains(out, "flights-backfill@1 (") || !strings.Contains(out, "replaces the windows from 2001-01-01T00:00:00Z to 2001-01-02T00:00:00Z.") ||
-		!strings.Contains(errs, "backfill: done, ") || !strings.Contains(errs, " messages, flights-backfill, generation 1") {
-		t.Errorf("backfill: %v\n%s\n%s", err, out, errs)
-	}
-	out, _, err = apptest.Run(t, "json", deploycli.New, args("2001-01-02T00:00:00Z")...)
-	var res deploy.BackfillResult
-	if jerr := json.Unmarshal([]byte(out), &res); err != nil || jerr != nil || res.Generation != 2 || !res.Launched || res.Archive != archive {
-		t.Errorf("backfill as JSON: %v, %v\n%s", err, jerr, out)
-	}
-	_, errs, err = apptest.Run(t, "text", deploycli.New, args("2001-01-02T00:00:00Z", "--job-name", "fill-2")...)
-	if exit.Of(err) != exit.Failed || !strings.Contains(err.Error(), "generation 1 is recorded as void") || !strings.Contains(errs, "backfill: FAILED") {
-		t.Errorf("a backfill that fails: %v\n%s", err, errs)
-	}
-}
-
 func TestDrainTimeout(t *testing.T) {
 	start(t, map[string]dataflowtest.Behaviour{"": {Hold: true}})
 	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
@@ -282,7 +244,8 @@ func TestCancelOnTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed := filepath.Join(t.TempDir(), "changed.yaml")
-	text = bytes.Replace(text, []byte("horizon: 4d"), []byte("horizon: 5d\n  update: {drainTimeout: 200ms, onTimeout: cancel}"), 1)
+	text = bytes.Replace(text, []byte("horizon: 4d"), []byte("horizon: 5d"), 1)
+	text = bytes.Replace(text, []byte("update: {"), []byte("update: {drainTimeout: 200ms, onTimeout: cancel, "), 1)
 	if err := os.WriteFile(changed, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -347,11 +310,6 @@ func TestUsage(t *testing.T) {
 		{[]string{"plan"}, deploycli.New, "no spec given"},
 		{[]string{"apply", "-f", specFile, "--poll", "0s"}, deploycli.New, "--poll 0s"},
 		{[]string{"apply", "-f", specFile, "--drain-timeout", "-1s"}, deploycli.New, "--drain-timeout -1s"},
-		{[]string{"backfill", "-f", specFile, "--to", "2001-01-02T00:00:00Z", "--archive", "gs://b/x"}, deploycli.New, "--from is missing"},
-		{[]string{"backfill", "-f", specFile, "--from", "2001-01-02T00:00:00Z", "--archive", "gs://b/x"}, deploycli.New, "--to is missing"},
-		{[]string{"backfill", "-f", specFile, "--from", "2001-01-02", "--to", "2001-01-02T00:00:00Z", "--archive", "gs://b/x"}, deploycli.New, `--from "2001-01-02" is not a time`},
-		{[]string{"backfill", "-f", specFile, "--from", "2001-01-01T00:00:00Z", "--to", "2001-01-02T00:00:00Z"}, deploycli.New, "--archive is missing"},
-		{[]string{"backfill", "-f", specFile, "--poll", "0s"}, deploycli.New, "--poll 0s"},
 		{[]string{"-f", specFile, "--timeout", "0s"}, draincli.New, "--timeout 0s"},
 		{[]string{"-f", specFile, "--on-timeout", "cancle"}, draincli.New, `--on-timeout "cancle": must be one of fail, wait, cancel`},
 		{[]string{"apply", "-f", specFile, "--on-timeout", "pray"}, deploycli.New, `--on-timeout "pray"`},

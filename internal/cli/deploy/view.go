@@ -37,6 +37,7 @@ func planText(w io.Writer, p *deploy.Plan) error {
 			fmt.Fprintf(w, "  hint: %s\n", q.Mend)
 		}
 	}
+	driftText(w, p.Drift)
 	if p.Reshard {
 		fmt.Fprintf(w, "All jobs that run are drained before any is launched: %s.\n", p.ReshardReason)
 	}
@@ -48,8 +49,11 @@ func planText(w io.Writer, p *deploy.Plan) error {
 	if n := kinds[deploy.Resize]; n > 0 {
 		resized = fmt.Sprintf("%d to resize, ", n)
 	}
+	if n := kinds[deploy.Update]; n > 0 {
+		resized += fmt.Sprintf("%d to update, ", n)
+	}
 	_, err := fmt.Fprintf(w, "%d to create, %d to launch, %s%d to replace, %d to retire, %d running, %d blocked.\n",
-		len(p.Create), kinds[deploy.Launch], resized, kinds[deploy.Replace], kinds[deploy.Retire], kinds[deploy.Keep]+kinds[deploy.Adopt], kinds[deploy.Blocked])
+		len(p.Create), kinds[deploy.Launch], resized, kinds[deploy.Replace]+kinds[deploy.Cancel], kinds[deploy.Retire], kinds[deploy.Keep]+kinds[deploy.Adopt], kinds[deploy.Blocked])
 	return err
 }
 
@@ -86,6 +90,10 @@ func verb(j deploy.Action) string {
 	switch {
 	case j.Kind == deploy.Replace:
 		return "drain and replace"
+	case j.Kind == deploy.Cancel:
+		return "cancel and replace"
+	case j.Kind == deploy.Update:
+		return "update in place"
 	case j.Kind == deploy.Retire && j.Drains != nil:
 		return "drain and retire"
 	}
@@ -111,10 +119,12 @@ func printResult(a *app.App, res *deploy.Result) error {
 		return a.PrintJSON(res)
 	}
 	tw := tabwriter.NewWriter(a.Out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(tw, "JOB\tGENERATION\tSTATE\tLAUNCHED\tDRAINED\tDATAFLOW JOB")
+	fmt.Fprintln(tw, "JOB\tGENERATION\tSTATE\tLAUNCHED\tDRAINED\tPAUSE\tDATAFLOW JOB")
 	for _, j := range res.Jobs {
 		launched := "before"
 		switch {
+		case j.Updated != "":
+			launched = "now, in place of " + j.Updated
 		case j.Launched:
 			launched = "now"
 		case j.Resized != nil:
@@ -122,17 +132,35 @@ func printResult(a *app.App, res *deploy.Result) error {
 		case j.Retired || j.Drained != nil:
 			launched = "-" // there is none to launch, or it came to none
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", j.Job, j.Generation, j.State, launched, drained(j.Drained), j.DataflowID)
+		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", j.Job, j.Generation, j.State, launched, drained(j.Drained), pause(j.PauseSeconds), j.DataflowID)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	if p := res.Pause; p != nil && p.Jobs > 1 {
+		_, err := fmt.Fprintf(a.Out, "Nobody read for %s at the longest, and for %s in all, of %d jobs.\n",
+			term.Span(seconds(p.MaxSeconds)), term.Span(seconds(p.SumSeconds)), p.Jobs)
+		return err
+	}
+	return nil
 }
+
+// pause is for how long nobody has read what a job reads.
+func pause(s *float64) string {
+	if s == nil {
+		return "-"
+	}
+	return term.Span(seconds(*s))
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // drained says which generation was drained, and what it cost.
 func drained(d *deploy.DrainedResult) string {
 	if d == nil {
 		return "-"
 	}
-	text := fmt.Sprintf("generation %d in %s", d.Generation, term.Span(time.Duration(d.Seconds*float64(time.Second))))
+	text := fmt.Sprintf("generation %d in %s", d.Generation, term.Span(seconds(d.Seconds)))
 	if d.WindowsCut != nil {
 		text += ", " + count(int(*d.WindowsCut), "window cut", "windows cut")
 	}
@@ -140,13 +168,14 @@ func drained(d *deploy.DrainedResult) string {
 }
 
 // progress shows an apply: what is created and what is recorded, then a phase
-// for each drain and for each launch.
+// for each drain and for each launch, and for each job that is watched. Several
+// may be under way.
 type progress struct {
 	display *term.Display
 	phases  map[string]*term.Task
+	begun   []*term.Task // in order
 	counts  map[string]int64
-	current *term.Task // nil: none
-	list    bool       // the current phase is a list, which ends with the next phase
+	list    *term.Task // which ends with the next phase; nil: none
 }
 
 func newProgress(d *term.Display) *progress {
@@ -162,17 +191,24 @@ func (p *progress) event(e deploy.Event) {
 		name, unit, list = "history", "recorded", true
 	case deploy.Draining, deploy.Drained:
 		name = "drain " + e.Job
+	case deploy.Cancelling, deploy.Cancelled:
+		name = "cancel " + e.Job
+	case deploy.Watching, deploy.Healthy:
+		name = "health " + e.Job
+	case deploy.Baking, deploy.Baked:
+		name = "canary " + e.Job
 	}
 	t, ok := p.phases[name]
 	if !ok {
-		if p.list && p.current != nil {
-			p.current.Done("")
+		if p.list != nil {
+			p.list.Done("")
+			p.list = nil
 		}
 		t = p.display.Start(name, unit, 0)
-		p.phases[name] = t
+		p.phases[name], p.begun = t, append(p.begun, t)
 	}
-	p.current, p.list = t, list
 	if list {
+		p.list = t
 		p.counts[name]++
 		t.Set(p.counts[name])
 		t.Note(e.Text)
@@ -181,24 +217,23 @@ func (p *progress) event(e deploy.Event) {
 	switch e.Step {
 	case deploy.Running:
 		t.Done(fmt.Sprintf("running, generation %d", e.Generation))
-		p.current = nil
-	case deploy.Drained:
+	case deploy.Drained, deploy.Cancelled, deploy.Healthy, deploy.Baked:
 		t.Done(e.Text)
-		p.current = nil
-	case deploy.Draining:
+	case deploy.Draining, deploy.Cancelling, deploy.Watching, deploy.Baking:
 		t.Note(e.Text)
 	default:
 		t.Note(fmt.Sprintf("%s %s", e.Step, e.Text))
 	}
 }
 
+// close ends the display. What has not come to its end has failed with the rest.
 func (p *progress) close(err error) {
-	switch {
-	case p.current == nil:
-	case err != nil:
-		p.current.Fail("")
-	default:
-		p.current.Done("")
+	for _, t := range p.begun {
+		if err != nil {
+			t.Fail("") // of a phase that is done, the first word stands
+		} else {
+			t.Done("")
+		}
 	}
 	p.display.Close()
 }

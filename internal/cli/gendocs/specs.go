@@ -121,6 +121,9 @@ func within(typ string) string {
 // meaning is the text of a field with the rules for its value.
 func meaning(f jobspecs.Explanation) string {
 	text := prose(f.Doc)
+	if f.Pipeline != "" {
+		text += " Only with " + code("pipeline: "+f.Pipeline) + "."
+	}
 	if len(f.Enum) > 0 {
 		values := make([]string, len(f.Enum))
 		for i, v := range f.Enum {

@@ -58,6 +58,9 @@ func run(ctx context.Context, a *app.App, flags *specflags.Flags) error {
 	if err != nil {
 		return err
 	}
+	if err := platform.Reachable(ctx); err != nil {
+		return err
+	}
 	bq, err := platform.BigQuery(ctx)
 	if err != nil {
 		return err

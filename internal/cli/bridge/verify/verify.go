@@ -257,6 +257,9 @@ func (o *options) rawTable(t *verify.RawTable, set *jobspecs.Set) error {
 			return exit.Usagef("the specs hold %d documents of kind StreamJob, so the raw table is not known", len(set.StreamJobs)).
 				WithHint("name it with --table DATASET.TABLE, or read subscriptions with --subscription")
 		}
+		if err := set.StreamJobs[0].KappaPipeline("raw table"); err != nil {
+			return err
+		}
 		s := &set.StreamJobs[0].Spec
 		t.Project, t.Dataset, t.Table = s.Project, s.Sinks.BigQuery.Dataset, s.Sinks.BigQuery.Raw
 		return nil
