@@ -58,6 +58,14 @@ test-kafka: build ## Run the bridge against a real Apache Kafka, resolved from M
 soak-bridge: build ## Run bridges under faults, with an oracle that knows every id (DURATION=3h SEED=7 BROKER=kafka); writes out/soak/bridge.json
 	$(GO) run ./test/soak --kappa bin/kappa --duration $(or $(DURATION),150s) $(if $(SEED),--seed $(SEED)) $(if $(BROKER),--broker $(BROKER)) $(ARGS)
 
+.PHONY: soak-rollout
+soak-rollout: build ## Update eight jobs in the sandbox while events flow, and count every event (ARGS="--rate 2400 --logs logs"); writes out/soak/rollout.json
+	$(GO) run ./test/rollout --bin bin $(ARGS)
+
+.PHONY: bench-launch
+bench-launch: ## Measure how long after DRAINED the next generation is launched
+	$(GO) test -run '^$$' -bench DrainToLaunch -benchtime 3x -timeout 5m ./deploy
+
 .PHONY: bench-bridge
 bench-bridge: ## Measure the bridge beside raw clients, as ratios (ARGS=--quick, --full, --broker kafka); writes out/bench/bridge.json
 	$(GO) run ./bench/bridge $(ARGS)
@@ -86,7 +94,7 @@ bench: ## Run the benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./bridge/... ./pipeline/... ./sandbox/pubsub/... ./sandbox/bigquery/...
 
 .PHONY: verify
-verify: test lint tidy test-race test-rules test-demo test-kafka soak-bridge ## What CI runs
+verify: test lint tidy test-race test-rules test-demo test-kafka soak-bridge soak-rollout ## What CI runs
 	$(MAKE) bench-bridge ARGS=--quick
 
 .PHONY: clean

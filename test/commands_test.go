@@ -59,9 +59,11 @@ func leaves(cmd *cobra.Command, words []string) map[string]*cobra.Command {
 
 // needed is what a command cannot do without, beside the specs.
 var needed = map[string][]string{
-	"bridge accept":   {"--partition", "flights/0", "--by", "ada", "--reason", "trial"},
-	"bridge locate":   {"c0e0de33-5f00-8050-8000-075bcd150000"},
-	"deploy backfill": {"--from", "2001-01-08T00:00:00Z", "--to", "2001-01-09T00:00:00Z", "--archive", "gs://archive/*.avro"},
+	"bridge accept": {"--partition", "flights/0", "--by", "ada", "--reason", "trial"},
+	"bridge locate": {"c0e0de33-5f00-8050-8000-075bcd150000"},
+	"backfill":      {"--from", "2001-01-08T00:00:00Z", "--to", "2001-01-09T00:00:00Z", "--archive", "gs://archive/*.avro"},
+	"deploy adopt":  {"--job", "flights-0=2026-01-02_03_04_05-12"},
+	"repair":        {"--void", "flights-0@1", "--archive", "gs://archive/*.avro", "--reason", "trial"},
 }
 
 // TestEveryCommand: the manners that all commands share, found by walking the

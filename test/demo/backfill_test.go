@@ -136,7 +136,7 @@ func TestBackfill(t *testing.T) {
 	upload(t, env, "flights/2001-01-08.avro", archive(t, kept))
 
 	before := served()
-	backfill := []string{"deploy", "backfill", "-f", specs, "--poll", "100ms", "--archive", "gs://kappa-demo-archive/flights/*.avro",
+	backfill := []string{"backfill", "-f", specs, "--poll", "100ms", "--archive", "gs://kappa-demo-archive/flights/*.avro",
 		"--from", from.Format(time.RFC3339), "--to", to.Format(time.RFC3339)}
 	run(backfill...)
 	want := windows{}

@@ -18,6 +18,7 @@ import (
 	"github.com/kappa-migrate/kappa/bridge/transform"
 	"github.com/kappa-migrate/kappa/internal/cli"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
+	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 )
 
 var (
@@ -53,7 +54,7 @@ func TestGuideCommands(t *testing.T) {
 	page := read(t, guide)
 	found := 0
 	parse := func(line string, mention bool) {
-		words, err := split(line)
+		words, err := apptest.Split(line)
 		if err != nil {
 			t.Errorf("%s: %v", line, err)
 			return
@@ -83,36 +84,6 @@ func TestGuideCommands(t *testing.T) {
 	if found < 15 {
 		t.Errorf("only %d commands found", found)
 	}
-}
-
-// split splits a line of a shell into words, up to a comment, a pipe or an &.
-func split(line string) (words []string, err error) {
-	word, quote, in := "", rune(0), false
-	for _, c := range line {
-		switch {
-		case quote != 0 && c == quote:
-			quote = 0
-		case quote != 0:
-			word += string(c)
-		case c == '\'' || c == '"':
-			quote, in = c, true
-		case c == ' ':
-			if in {
-				words, word, in = append(words, word), "", false
-			}
-		case !in && strings.ContainsRune("#|&", c):
-			return words, nil
-		default:
-			word, in = word+string(c), true
-		}
-	}
-	if quote != 0 {
-		return nil, fmt.Errorf("a quotation mark is not closed")
-	}
-	if in {
-		words = append(words, word)
-	}
-	return words, nil
 }
 
 const smallest = `{apiVersion: kappa/v1, kind: Bridge, metadata: {name: orders}, spec: {project: example-project,

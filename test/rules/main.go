@@ -34,7 +34,7 @@ func main() {
 
 // mutations are all of them, in the order of the rules.
 func mutations() []mutation {
-	return slices.Concat(bridgeMutations, pipelineMutations, deployMutations, compareMutations, everywhereMutations)
+	return slices.Concat(bridgeMutations, pipelineMutations, deployMutations, rolloutMutations, compareMutations, everywhereMutations)
 }
 
 // rules breaks the rules that the arguments select.
