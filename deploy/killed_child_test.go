@@ -51,7 +51,7 @@ type answer struct {
 	Held  bool // somebody else has the lease
 
 	Pending  bool // the second time something was to be done
-	Launches int  // the second time
+	Launches int  // the second time; the first, if that is the only one
 }
 
 // obey carries out the order in the environment.
@@ -99,6 +99,7 @@ func (o order) run(ctx context.Context) (a answer, err error) {
 	}
 	d.SetSeam(o.seam(&a))
 	if _, err := o.once(ctx, d); err != nil || !o.Twice {
+		a.Launches = f.jobs.launches
 		return a, err
 	}
 	f.jobs.launches = 0
