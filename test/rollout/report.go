@@ -53,7 +53,7 @@ func (r *report) write(file string) error {
 // print prints the report for people.
 func (r *report) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "job\tpause\tof which drain\tevents\tsent twice\tcounted\tlost\tdouble\t")
+	fmt.Fprintln(w, "job\tpause\tdrain took\tevents\tsent twice\tcounted\tlost\tdouble\t")
 	for _, s := range r.Shards {
 		fmt.Fprintf(w, "%s\t%.1f s\t%.1f s\t%d\t%d\t%d\t%d\t%d\t\n", s.Job, s.Pause, s.Drain, s.Events, s.Twice, s.Counted, s.Lost, s.Double)
 	}
