@@ -103,6 +103,12 @@ func TestImportRules(t *testing.T) {
 	}
 }
 
+// forTests reports whether a package of the module is there for tests alone, as
+// its name says: those of several packages share it.
+func forTests(path string) bool {
+	return strings.HasPrefix(path, module+"/") && strings.HasSuffix(path, "test")
+}
+
 // brokenRules says which rules a package breaks.
 func brokenRules(p pkg) []string {
 	var out []string
@@ -112,7 +118,10 @@ func brokenRules(p pkg) []string {
 		if within(imp, "pipeline") && !within(p.ImportPath, "pipeline") && !within(p.ImportPath, "cmd/kappa-pipeline") {
 			say("imports " + short + ": only cmd/kappa-pipeline may")
 		}
-		if within(imp, "sandbox") && !within(p.ImportPath, "sandbox") && !within(p.ImportPath, "cmd/kappa-sandbox") {
+		if forTests(imp) && !forTests(p.ImportPath) {
+			say("imports " + short + ": only tests may")
+		}
+		if within(imp, "sandbox") && !within(p.ImportPath, "sandbox") && !within(p.ImportPath, "cmd/kappa-sandbox") && !forTests(p.ImportPath) {
 			say("imports " + short + ": only cmd/kappa-sandbox may")
 		}
 		if within(imp, "internal/cli") && !within(p.ImportPath, "internal/cli") && !within(p.ImportPath, "cmd/kappa") && !within(p.ImportPath, "test") {
@@ -160,6 +169,8 @@ func TestBrokenRulesAreFound(t *testing.T) {
 		{"jobspecs", "bridge", true},
 		{"jobspecs", "internal/exit", false},
 		{"internal/cli/drain", "drain", false},
+		{"internal/cli/deploy/deploytest", "sandbox/sandboxtest", false},
+		{"internal/cli/deploy", "internal/cli/deploy/deploytest", true},
 	} {
 		imp := module + "/" + c.imp
 		got := brokenRules(pkg{ImportPath: module + "/" + c.path, Imports: []string{imp}, Deps: []string{imp}})

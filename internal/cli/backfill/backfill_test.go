@@ -12,32 +12,22 @@ import (
 	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	"github.com/kappa-migrate/kappa/internal/cli/backfill"
 	deploycli "github.com/kappa-migrate/kappa/internal/cli/deploy"
+	"github.com/kappa-migrate/kappa/internal/cli/deploy/deploytest"
 	"github.com/kappa-migrate/kappa/internal/exit"
-	"github.com/kappa-migrate/kappa/sandbox"
 	"github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest"
-	"github.com/kappa-migrate/kappa/sandbox/sandboxtest"
 )
 
 func TestMain(m *testing.M) { dataflowtest.Main(m) }
 
 const (
-	specFile = "../../../jobspecs/examples/flights/stream.yaml"
-	archive  = "gs://" + dataflowtest.FlightsStaging + "/archive/*.avro"
+	specFile = deploytest.SpecFile
+	archive  = deploytest.Archive
 )
 
 // start starts a sandbox in which the jobs of the flights run, with an archive.
 func start(t *testing.T, behaviours map[string]dataflowtest.Behaviour) {
 	t.Helper()
-	binary := dataflowtest.SetWorker(t, behaviours)
-	sandboxtest.Start(t, func(c *sandbox.Config) { c.PipelineBinary = binary })
-	job := dataflowtest.Load(t, specFile)
-	clients, err := deploy.Connect(t.Context(), job)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer clients.Close()
-	dataflowtest.PrepareFlights(t, job, clients.PubSub, clients.Storage)
-	dataflowtest.Write(t, clients.Storage, dataflowtest.FlightsStaging, "archive/1.avro", "not read by the fake worker")
+	deploytest.Start(t, behaviours)
 	if _, errs, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
 		t.Fatalf("apply: %v\n%s", err, errs)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	deploycli "github.com/kappa-migrate/kappa/internal/cli/deploy"
+	"github.com/kappa-migrate/kappa/internal/cli/deploy/deploytest"
 	draincli "github.com/kappa-migrate/kappa/internal/cli/drain"
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/sandbox"
@@ -25,24 +26,11 @@ import (
 
 func TestMain(m *testing.M) { dataflowtest.Main(m) }
 
-const specFile = "../../../jobspecs/examples/flights/stream.yaml"
-
-func start(t *testing.T, behaviours map[string]dataflowtest.Behaviour) {
-	t.Helper()
-	binary := dataflowtest.SetWorker(t, behaviours)
-	sandboxtest.Start(t, func(c *sandbox.Config) { c.PipelineBinary = binary })
-	job := dataflowtest.Load(t, specFile)
-	clients, err := deploy.Connect(t.Context(), job)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer clients.Close()
-	dataflowtest.PrepareFlights(t, job, clients.PubSub, clients.Storage)
-}
+const specFile = deploytest.SpecFile
 
 // The whole life of a group, by the commands.
 func TestLife(t *testing.T) {
-	start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
+	deploytest.Start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
 	out, _, err := apptest.Run(t, "text", deploycli.New, "plan", "-f", specFile)
 	if exit.Of(err) != exit.Pending || !strings.Contains(out, "create  dataset kappa") || !strings.Contains(out, "was never launched") ||
 		!strings.Contains(out, "3 to launch, 0 to replace, 0 to retire, 0 running, 0 blocked.") {
@@ -150,7 +138,7 @@ func TestLife(t *testing.T) {
 // What differs is shown field by field; and a job that needs other workers
 // alone is not drained.
 func TestChangesAndResize(t *testing.T) {
-	start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
+	deploytest.Start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
 	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +188,7 @@ func TestChangesAndResize(t *testing.T) {
 
 // A drain that takes too long stops the rollout, and goes on when it is run again.
 func TestApplyDrainTimeout(t *testing.T) {
-	start(t, map[string]dataflowtest.Behaviour{"": {DrainTakes: time.Second}})
+	deploytest.Start(t, map[string]dataflowtest.Behaviour{"": {DrainTakes: time.Second}})
 	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +213,7 @@ func TestApplyDrainTimeout(t *testing.T) {
 }
 
 func TestDrainTimeout(t *testing.T) {
-	start(t, map[string]dataflowtest.Behaviour{"": {Hold: true}})
+	deploytest.Start(t, map[string]dataflowtest.Behaviour{"": {Hold: true}})
 	if _, _, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +226,7 @@ func TestDrainTimeout(t *testing.T) {
 // A job that never drains is cancelled, with leave: apply goes on behind it,
 // drain records it and stops.
 func TestCancelOnTimeout(t *testing.T) {
-	start(t, map[string]dataflowtest.Behaviour{"flights-0": {Hold: true}})
+	deploytest.Start(t, map[string]dataflowtest.Behaviour{"flights-0": {Hold: true}})
 	text, err := os.ReadFile(specFile)
 	if err != nil {
 		t.Fatal(err)

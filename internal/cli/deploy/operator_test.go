@@ -14,6 +14,7 @@ import (
 	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	deploycli "github.com/kappa-migrate/kappa/internal/cli/deploy"
+	"github.com/kappa-migrate/kappa/internal/cli/deploy/deploytest"
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest"
@@ -52,7 +53,7 @@ func changed(t *testing.T, old, with string) string {
 
 // A plan file is applied as it was looked at, or not at all.
 func TestPlanFile(t *testing.T) {
-	start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
+	deploytest.Start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
 	dir := t.TempDir()
 	file := filepath.Join(dir, "flights.plan")
 	out, errs, err := run(t, "plan", "-f", specFile, "--out", file)
@@ -108,7 +109,7 @@ func TestPlanFile(t *testing.T) {
 
 // A life by the operator's commands.
 func TestOperate(t *testing.T) {
-	start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
+	deploytest.Start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
 	if out, _, err := run(t, "status", "-f", specFile); err != nil || strings.Count(out, "never launched") != 3 {
 		t.Errorf("status before: %v\n%s", err, out)
 	}
@@ -177,7 +178,7 @@ func TestOperate(t *testing.T) {
 }
 
 func TestAdopt(t *testing.T) {
-	start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
+	deploytest.Start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
 	job := dataflowtest.Load(t, specFile)
 	api := dataflowapi.New(dataflowtest.Clients(t), job.Spec.Project, job.Spec.Region)
 	j, err := api.Launch(t.Context(), &pb.LaunchFlexTemplateParameter{

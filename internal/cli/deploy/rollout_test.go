@@ -10,6 +10,7 @@ import (
 	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	deploycli "github.com/kappa-migrate/kappa/internal/cli/deploy"
+	"github.com/kappa-migrate/kappa/internal/cli/deploy/deploytest"
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest"
 )
@@ -17,7 +18,7 @@ import (
 // A rollout as people and programs see it: what is waited for, what was checked,
 // for how long nobody read, and what its comparison says.
 func TestRollout(t *testing.T) {
-	start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
+	deploytest.Start(t, dataflowtest.Reading(dataflowtest.Load(t, specFile)))
 	text, err := os.ReadFile(specFile)
 	if err != nil {
 		t.Fatal(err)

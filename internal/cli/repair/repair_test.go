@@ -11,19 +11,18 @@ import (
 	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	deploycli "github.com/kappa-migrate/kappa/internal/cli/deploy"
+	"github.com/kappa-migrate/kappa/internal/cli/deploy/deploytest"
 	draincli "github.com/kappa-migrate/kappa/internal/cli/drain"
 	"github.com/kappa-migrate/kappa/internal/cli/repair"
 	"github.com/kappa-migrate/kappa/internal/exit"
-	"github.com/kappa-migrate/kappa/sandbox"
 	"github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest"
-	"github.com/kappa-migrate/kappa/sandbox/sandboxtest"
 )
 
 func TestMain(m *testing.M) { dataflowtest.Main(m) }
 
 const (
-	specFile = "../../../jobspecs/examples/flights/stream.yaml"
-	archive  = "gs://" + dataflowtest.FlightsStaging + "/archive/*.avro"
+	specFile = deploytest.SpecFile
+	archive  = deploytest.Archive
 )
 
 type anyRow map[string]bigquery.Value
@@ -33,16 +32,7 @@ func (r anyRow) Save() (map[string]bigquery.Value, string, error) { return r, ""
 // The whole of it, by the command: refused while it runs, asked for, waited for,
 // and nothing the second time.
 func TestRepair(t *testing.T) {
-	binary := dataflowtest.SetWorker(t, map[string]dataflowtest.Behaviour{"": {}, "flights-repair": {Batch: true, ExitAfter: 100 * time.Millisecond}})
-	sandboxtest.Start(t, func(c *sandbox.Config) { c.PipelineBinary = binary })
-	job := dataflowtest.Load(t, specFile)
-	clients, err := deploy.Connect(t.Context(), job)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer clients.Close()
-	dataflowtest.PrepareFlights(t, job, clients.PubSub, clients.Storage)
-	dataflowtest.Write(t, clients.Storage, dataflowtest.FlightsStaging, "archive/1.avro", "not read by the fake worker")
+	clients := deploytest.Start(t, map[string]dataflowtest.Behaviour{"": {}, "flights-repair": {Batch: true, ExitAfter: 100 * time.Millisecond}})
 	apply := func() {
 		t.Helper()
 		if _, errs, err := apptest.Run(t, "text", deploycli.New, "apply", "-f", specFile, "--yes", "--poll", "20ms"); err != nil {
