@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"sync"
 	"syscall"
@@ -146,7 +147,10 @@ func (o order) seam(a *answer) func(journal.Entry, bool) {
 		}
 		once.Do(func() {
 			if o.Stop {
+				continued := make(chan os.Signal, 1)
+				signal.Notify(continued, syscall.SIGCONT)
 				_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+				<-continued // the call may return before this thread stands still
 				return
 			}
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)

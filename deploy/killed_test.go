@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ import (
 	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/journal"
+	"github.com/kappa-migrate/kappa/internal/racetest"
 	"github.com/kappa-migrate/kappa/jobspecs"
 	"github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest"
 )
@@ -262,7 +262,7 @@ func (s *site) deployed(c killedScenario, step int, taken bool) (outcome, answer
 // from there: no step is lost and none is taken twice. The steps are enumerated
 // from the deployment itself, and all that there are must be among them.
 func TestKilledAtEveryStep(t *testing.T) {
-	if raceDetector() {
+	if racetest.Enabled() {
 		t.Skip("its hundreds of processes start slowly under the race detector, which sees nothing in them that TestTwoApplies does not show it")
 	}
 	s := newSite(t)
@@ -302,11 +302,6 @@ func TestKilledAtEveryStep(t *testing.T) {
 			t.Errorf("recorded before they are taken, as Steps says (-) and as these scenarios do (+); add a scenario, or the step to Steps:\n%s", diff)
 		}
 	})
-}
-
-func raceDetector() bool {
-	info, _ := debug.ReadBuildInfo()
-	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
 }
 
 // Of two who apply at once one is told who does, and nothing is done twice.

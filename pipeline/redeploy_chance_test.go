@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kappa-migrate/kappa/internal/racetest"
 	"pgregory.net/rapid"
 )
 
@@ -56,12 +57,12 @@ func TestRedeploys(t *testing.T) {
 		soak(t, n)
 		return
 	}
-	if raceDetector() && os.Getenv(raceChild) == "" {
+	if racetest.Enabled() && os.Getenv(raceChild) == "" {
 		raceFree(t)
 		return
 	}
 	c := &chances{t: t, total: defaultSchedules, did: map[string]int{}, began: time.Now()}
-	if testing.Short() || raceDetector() {
+	if testing.Short() || racetest.Enabled() {
 		c.total = fewSchedules
 	}
 	c.dir = t.TempDir()

@@ -7,8 +7,6 @@ import (
 	"os"
 	"os/exec"
 	goruntime "runtime"
-	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -70,11 +68,6 @@ func setFlag(t *testing.T, name, value string) func() {
 		t.Fatal(err)
 	}
 	return func() { _ = f.Value.Set(old) }
-}
-
-func raceDetector() bool {
-	info, _ := debug.ReadBuildInfo()
-	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
 }
 
 // reporter is the test as one worker's rapid sees it: that another worker has

@@ -6,28 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/test/program"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "rollout:", err)
-	var e *exit.Error
-	if errors.As(err, &e) && e.Hint != "" {
-		fmt.Fprintln(os.Stderr, "  hint:", e.Hint)
-	}
-	os.Exit(int(exit.Of(err)))
-}
+func main() { program.Main("rollout", command) }
 
 // config says how to run.
 type config struct {
@@ -48,14 +33,8 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	flags.DurationVar(&cfg.after, "after", 15*time.Second, "how long events flow after it")
 	flags.StringVar(&cfg.logs, "logs", "", "`folder` for what the programs log")
 	path := flags.String("out", "out/soak/rollout.json", "`file` of the report")
-	flags.SetOutput(io.Discard) // an error is printed once, by main
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			flags.SetOutput(out)
-			flags.Usage()
-			return err
-		}
-		return exit.Usagef("%w", err)
+	if err := program.Parse(flags, args, out); err != nil {
+		return err
 	}
 	if flags.NArg() > 0 || cfg.rate < batch || cfg.before < 0 || cfg.after < 0 {
 		return exit.Usagef("no arguments are taken, --rate is at least %d, and --before and --after are not negative", batch)

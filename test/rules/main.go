@@ -2,34 +2,23 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/test/program"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := rules(ctx, mutations(), os.Args[1:], os.Stdout)
-	stop()
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "rules:", err)
-	var e *exit.Error
-	if errors.As(err, &e) && e.Hint != "" {
-		fmt.Fprintln(os.Stderr, "  hint:", e.Hint)
-	}
-	os.Exit(int(exit.Of(err)))
+	program.Main("rules", func(ctx context.Context, args []string, out io.Writer) error {
+		return rules(ctx, mutations(), args, out)
+	})
 }
 
 // mutations are all of them, in the order of the rules.
@@ -47,14 +36,8 @@ func rules(ctx context.Context, all []mutation, args []string, out io.Writer) er
 	timeout := flags.Duration("timeout", 90*time.Second, "longest time for one test")
 	times := flags.Int("times", 1, "`runs` of each mutation's test, all of which must notice it: finds those that notice by chance")
 	verbose := flags.Bool("v", false, "show what each red test says")
-	flags.SetOutput(io.Discard) // an error is printed once, by main
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			flags.SetOutput(out)
-			flags.Usage()
-			return err
-		}
-		return exit.Usagef("%w", err)
+	if err := program.Parse(flags, args, out); err != nil {
+		return err
 	}
 	match, err := regexp.Compile(*words)
 	if err != nil {

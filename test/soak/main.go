@@ -2,34 +2,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/test/program"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command(ctx, os.Args[1:], os.Stdout)
-	stop()
-	if err == nil || errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "soak:", err)
-	var e *exit.Error
-	if errors.As(err, &e) && e.Hint != "" {
-		fmt.Fprintln(os.Stderr, "  hint:", e.Hint)
-	}
-	os.Exit(int(exit.Of(err)))
-}
+func main() { program.Main("soak", command) }
 
 func command(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
@@ -45,14 +30,8 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	skip := flags.String("skip", "", "`kinds` of events to leave out, separated by commas; to find what a failure needs")
 	path := flags.String("out", "out/soak/bridge.json", "`file` of the report")
 	plan := flags.Bool("plan", false, "print the schedule and run nothing")
-	flags.SetOutput(io.Discard) // an error is printed once, by main
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			flags.SetOutput(out)
-			flags.Usage()
-			return err
-		}
-		return exit.Usagef("%w", err)
+	if err := program.Parse(flags, args, out); err != nil {
+		return err
 	}
 	if flags.NArg() > 0 || cfg.length <= 0 || cfg.rate < 20 || cfg.payload < 1 {
 		return exit.Usagef("no arguments are taken, and --duration, --rate (at least 20) and --payload must be positive")
