@@ -3,6 +3,7 @@ package jobspecs
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -42,6 +43,7 @@ func (d *decoder) structure(v reflect.Value, n *node, path string) {
 			return
 		}
 		d.unknown(fs, n, path)
+		d.one(fs, n, path)
 	}
 	for _, f := range fs {
 		fv, p := v.FieldByIndex(f.index), join(path, f.name)
@@ -53,6 +55,7 @@ func (d *decoder) structure(v reflect.Value, n *node, path string) {
 			}
 		case e.key != nil:
 			d.keys[p] = e.key
+			f.required = f.required || f.one != ""
 			d.value(fv, e.value, p, f)
 		case f.hasDefault:
 			if err := setScalar(fv, f.def); err != nil {
@@ -62,6 +65,33 @@ func (d *decoder) structure(v reflect.Value, n *node, path string) {
 			d.fail(d.holder(path, n), CodeMissingField, p, about(f), "%s has no field %s, which is required", naming(path), strconv.Quote(f.name))
 		case f.typ.Kind() == reflect.Struct && !f.required:
 			d.structure(fv, nil, p)
+		}
+	}
+}
+
+// one reports what is given beside another field of which only one may be, and,
+// where none is, the mapping.
+func (d *decoder) one(fs []field, n *node, path string) {
+	names, given := map[string][]string{}, map[string]string{}
+	for _, f := range fs {
+		if f.one == "" {
+			continue
+		}
+		names[f.one] = append(names[f.one], f.name)
+		e := n.get(f.name)
+		switch first := given[f.one]; {
+		case e.key == nil:
+		case first == "":
+			given[f.one] = f.name
+		default:
+			d.fail(e.key, CodeConflict, join(path, f.name), "remove one of them", "%s has %s and %s", naming(path), first, f.name)
+		}
+	}
+	for _, group := range slices.Sorted(maps.Keys(names)) {
+		if given[group] == "" && !d.partial {
+			list := names[group]
+			d.fail(d.holder(path, n), CodeMissingField, path, "give one of them", "%s has neither %s nor %s",
+				naming(path), strings.Join(list[:len(list)-1], ", "), list[len(list)-1])
 		}
 	}
 }
@@ -239,6 +269,8 @@ func describe(t reflect.Type) string {
 		return "a size"
 	case reflect.TypeFor[Decimal]():
 		return "a decimal number"
+	case reflect.TypeFor[Instant]():
+		return "a time"
 	}
 	switch t.Kind() {
 	case reflect.Int:

@@ -30,10 +30,11 @@ const typeDocument = "document"
 
 // kindDocs say what the kinds are for.
 var kindDocs = map[string]string{
-	KindBridge:     "Republishes Kafka topics to Pub/Sub topics, or to another Kafka cluster.",
-	KindStreamJob:  "A group of streaming jobs that share one topology; each takes some of the subscriptions.",
-	KindBatchLoad:  "Brings the old batch layer's outputs into BigQuery.",
-	KindComparison: "Reconciles the batch layer's aggregates with the stream's.",
+	KindBridge:           "Republishes Kafka topics to Pub/Sub topics, or to another Kafka cluster.",
+	KindStreamJob:        "A group of streaming jobs that share one topology; each takes some of the subscriptions.",
+	KindBatchLoad:        "Brings the old batch layer's outputs into BigQuery.",
+	KindComparison:       "Reconciles the batch layer's aggregates with the stream's.",
+	KindDuplicateMonitor: "Watches how many events are delivered, and counted, more than once.",
 }
 
 // index is the index of an item of a list, as errors write it.
@@ -160,6 +161,8 @@ func typeName(t reflect.Type) string {
 		return "size in bytes"
 	case reflect.TypeFor[Decimal]():
 		return "decimal number"
+	case reflect.TypeFor[Instant]():
+		return "time"
 	case overlaysType:
 		return "mapping of environments to partial documents"
 	}

@@ -19,6 +19,7 @@ type field struct {
 	index      []int
 	required   bool
 	pipeline   string // the value of spec.pipeline that it is for; empty: any
+	one        string // of the fields of a struct with the same text here exactly one is given
 	def        string
 	hasDefault bool
 	enum       []string
@@ -50,6 +51,10 @@ var scalarTypes = map[reflect.Type]scalarType{
 		parse:   func(s string) (any, error) { return ParseDecimal(s) },
 		pattern: decimalPattern.String(),
 		number:  true,
+	},
+	reflect.TypeFor[Instant](): {
+		parse:   func(s string) (any, error) { return ParseInstant(s) },
+		pattern: instantPattern.String(),
 	},
 }
 
@@ -86,6 +91,7 @@ func newField(t reflect.Type, sf reflect.StructField, name string, i int) field 
 	f := field{name: name, doc: sf.Tag.Get("doc"), typ: sf.Type, index: []int{i}}
 	f.required = sf.Tag.Get("required") == "true"
 	f.pipeline = sf.Tag.Get("for")
+	f.one = sf.Tag.Get("one")
 	f.def, f.hasDefault = sf.Tag.Lookup("default")
 	if e, ok := sf.Tag.Lookup("enum"); ok {
 		f.enum = strings.Split(e, ",")

@@ -1,7 +1,9 @@
 package jobspecs
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +19,7 @@ func drawDocument(t *rapid.T, kind string) any {
 	if j, ok := v.Interface().(*StreamJob); ok {
 		clearOthers(v.Elem(), j.Spec.Pipeline)
 	}
+	drawOne(t, v.Elem(), kind)
 	h := header(v.Interface())
 	h.Kind = kind
 	h.resolved()
@@ -33,6 +36,25 @@ func clearOthers(v reflect.Value, pipeline string) {
 		case fv.Kind() == reflect.Struct && !isScalar(f.typ):
 			clearOthers(fv, pipeline)
 		}
+	}
+}
+
+// drawOne leaves exactly one of the fields of which only one may be given.
+func drawOne(t *rapid.T, v reflect.Value, label string) {
+	groups := map[string][]field{}
+	for _, f := range fieldsOf(v.Type()) {
+		fv := v.FieldByIndex(f.index)
+		if f.one != "" {
+			groups[f.one] = append(groups[f.one], f)
+			fv.SetZero()
+		} else if fv.Kind() == reflect.Struct && !isScalar(f.typ) {
+			drawOne(t, fv, label+"."+f.name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		f := groups[name][rapid.IntRange(0, len(groups[name])-1).Draw(t, label+name)]
+		f.required = true
+		drawValue(t, v.FieldByIndex(f.index), f, label+"."+f.name)
 	}
 }
 
@@ -106,6 +128,10 @@ func drawScalar(t *rapid.T, v reflect.Value, f field, label string) {
 		return
 	case reflect.TypeFor[Decimal]():
 		v.SetString(strconv.Itoa(rapid.IntRange(-100, 100).Draw(t, label)) + rapid.SampledFrom([]string{"", ".0", ".95", ".001"}).Draw(t, label))
+		return
+	}
+	if v.Type() == reflect.TypeFor[Instant]() {
+		v.SetString(rapid.SampledFrom([]string{"2001-01-08", "2001-01-08T12:30:00Z", "2001-01-08T12:30:00.5+02:00"}).Draw(t, label))
 		return
 	}
 	switch {

@@ -23,7 +23,7 @@ type Rule struct {
 
 // Rules returns all rules, by kind of document and then by what they are about.
 func Rules() []Rule {
-	return slices.Concat(commonRules(), bridgeRules(), clusterRules(), streamRules(), aggregationRules(), deployRules(), rolloutRules(), updateRules(), streamSetRules(), compareRules())
+	return slices.Concat(commonRules(), bridgeRules(), clusterRules(), streamRules(), aggregationRules(), deployRules(), rolloutRules(), updateRules(), streamSetRules(), compareRules(), duplicateRules())
 }
 
 // RuleNames returns the names of all rules, in the order of Rules.
@@ -186,6 +186,8 @@ func (l *linter) placeholders() {
 		look(v.Spec.Platform, "spec.project", "project", v.Spec.Project)
 		look(v.Spec.Platform, "spec.source.uri", "bucket", bucket(v.Spec.Source.URI))
 	case *Comparison:
+		look(v.Spec.Platform, "spec.project", "project", v.Spec.Project)
+	case *DuplicateMonitor:
 		look(v.Spec.Platform, "spec.project", "project", v.Spec.Project)
 	}
 }

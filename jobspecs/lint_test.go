@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -81,7 +82,16 @@ spec:
   evidence: {raw: raw_trips, late: late_trips}
   gate: {minExactPercent: 95}
 `
-	lintAll = lintBridge + "---\n" + lintJob + "---\n" + lintLoad + "---\n" + lintComparison
+	lintMonitor = `apiVersion: kappa/v1
+kind: DuplicateMonitor
+metadata: {name: trips}
+spec:
+  project: acme-data
+  raw: raw_trips
+  late: late_trips # known
+  counts: {job: trips, table: stream_trips, measure: trips, window: 1h}
+`
+	lintAll = lintBridge + "---\n" + lintJob + "---\n" + lintLoad + "---\n" + lintComparison + "---\n" + lintMonitor
 )
 
 // edited is text with each first string replaced by the one after it.
@@ -191,15 +201,36 @@ var lintCases = []struct {
 	{rule: "shared-aggregate", also: secondJob, bad: []string{"table: second_trips", "table: stream_trips", "dataset: second", "dataset: kappa"}, good: []string{"table: second_trips", "table: stream_trips"}, at: "stream_trips"},
 	{rule: "shared-aggregate", also: secondJob, bad: []string{"name: second_hourly", "name: hourly"}, good: []string{"name: second_hourly", "name: hourly", "table: aggregates}} # second", "table: further}}"}, at: "hourly"},
 	{rule: "horizon-shorter-than-cutoff", bad: []string{"cutoff: 2h", "cutoff: 3d", ", settleAfter: 4h", ""}, good: []string{"cutoff: 2h", "cutoff: 2d", ", settleAfter: 4h", ""}, at: "2d"},
-	{rule: "gate-without-percent", bad: []string{"  gate: {minExactPercent: 95}\n", ""}, good: []string{"minExactPercent: 95", "minExactPercent: 0.5"}, at: "spec"},
+	{rule: "gate-without-days", bad: []string{"minExactPercent: 95", "minExactPercent: 95, days: 0"}, good: []string{"minExactPercent: 95", "minExactPercent: 95, days: 1"}, at: "0"},
+	{rule: "gate-without-history", bad: []string{"  gate:", "  range: {last: 6d}\n  gate:"}, good: []string{"  gate:", "  range: {last: 7d}\n  gate:"}, at: "6d"},
+	{rule: "gate-without-history", bad: []string{"  gate:", "  range: {last: 1d}\n  gate:"}, good: []string{"  gate:", "  range: {last: 1d}\n  history: {dataset: compared}\n  gate:"}, at: "1d"},
 	{rule: "unexplained-allowed", bad: []string{"minExactPercent: 95", "minExactPercent: 95, maxUnexplained: 1"}, good: []string{"minExactPercent: 95", "minExactPercent: 95, maxUnexplained: 0"}, at: "1"},
-	{rule: "gate-without-evidence", bad: []string{"  evidence: {raw: raw_trips, late: late_trips}\n", ""}, good: []string{"  evidence: {raw: raw_trips, late: late_trips}\n", "", "minExactPercent: 95", "minExactPercent: 100"}, at: "gate"},
+	{rule: "unexplained-allowed", bad: []string{"minExactPercent: 95", "minExactPercent: 95, maxUnexplainedValuePercent: 0.01"}, good: []string{"minExactPercent: 95", "minExactPercent: 95, maxUnexplainedValuePercent: 0.00"}, at: "0.01"},
+	{rule: "gate-without-evidence", bad: []string{"  evidence: {raw: raw_trips, late: late_trips}\n", ""}, good: []string{"  evidence: {raw: raw_trips, late: late_trips}\n", "", "minExactPercent: 95", "minExactPercent: 100"}, at: "95"},
+	{rule: "known-difference-expired", bad: knownDifference("2020-01-01", "keys: {origin: SFO}"), good: knownDifference(nextMonth, "keys: {origin: SFO}"), at: "2020-01-01"},
+	{rule: "known-difference-for-long", bad: knownDifference("9999-01-01", "keys: {origin: SFO}"), good: knownDifference(nextMonth, "keys: {origin: SFO}"), at: "9999-01-01"},
+	{rule: "known-difference-everywhere", bad: knownDifferenceNow("classes: [missing]"), good: knownDifferenceNow("from: 2020-01-01"), at: "closed"},
+	{rule: "unpruned-allowed", bad: []string{"  gate:", "  limits: {unpruned: allow}\n  gate:"}, good: []string{"  gate:", "  limits: {unpruned: refuse}\n  gate:"}, at: "allow"},
 	{rule: "evidence-without-late", bad: []string{", late: late_trips}\n  gate", "}\n  gate"}, at: "evidence"},
 	{rule: "settle-without-effect", bad: []string{"settleAfter: 4h", "settleAfter: 1h"}, good: []string{"settleAfter: 4h", "settleAfter: 2h"}, at: "1h"},
 	{rule: "settle-past-horizon", bad: []string{"settleAfter: 4h", "settleAfter: 3d"}, good: []string{"settleAfter: 4h", "settleAfter: 2d"}, at: "3d"},
 	{rule: "window-across-batches", bad: []string{"batch: 4h", "batch: 3h", "window: 1h", "window: 2h"}, good: []string{"batch: 4h", "batch: 6h", "window: 1h", "window: 2h"}, at: "2h"},
-	{rule: "sensitive-key-in-samples", bad: []string{"  eventTime:", "  sensitive: [orig]\n  eventTime:"}, good: []string{"  eventTime:", "  sensitive: [orig]\n  eventTime:", "  gate:", "  limits: {samples: 0}\n  gate:"}, at: "origin"},
+	{rule: "window-across-batches", bad: []string{"batch: 4h", "batch: 3h", "window: 1h", "window: 2h"}, good: []string{"batch: 4h", "batch: 3h", "window: 1h", "window: 2h", "cutoff: 2h", "cutoff: 2h, unique: false"}, at: "2h"},
+	{rule: "monitor-without-late", bad: []string{"  late: late_trips # known\n", ""}, at: "raw_trips"},
+	{rule: "duplicates-allowed", bad: []string{"# known", "\n  alert: {maxPercentAfter: 0.1}"}, good: []string{"# known", "\n  alert: {maxPercentAfter: 0.0}"}, at: "0.1"},
+	{rule: "sensitive-key-shown", bad: []string{"  eventTime:", "  sensitive: [orig]\n  eventTime:"}, good: []string{"  eventTime:", "  sensitive: [orig]\n  eventTime:", "  gate:", "  sensitive: [origin]\n  gate:"}, at: "origin"},
+	{rule: "sensitive-key-shown", bad: []string{"  eventTime:", "  sensitive: [orig]\n  eventTime:"}, good: []string{"  eventTime:", "  sensitive: [orig]\n  eventTime:", "  gate:", "  limits: {samples: 0}\n  gate:"}, at: "origin"},
 }
+
+// nextMonth is soon, whenever the test runs.
+var nextMonth = time.Now().AddDate(0, 1, 0).Format(time.DateOnly)
+
+// knownDifference is the change that adds one to the comparison.
+func knownDifference(expires, matches string) []string {
+	return []string{"  gate:", "  knownDifferences:\n    - {name: closed, owner: ops, reason: Closed., expires: " + expires + ", limit: 9, " + matches + "}\n  gate:"}
+}
+
+func knownDifferenceNow(matches string) []string { return knownDifference(nextMonth, matches) }
 
 const lintCluster = `{brokers: ["kafka-1.acme.example:9093"], tls: {enabled: true}, sasl: {mechanism: SCRAM-SHA-512, username: bridge, password: {file: /run/password}}}`
 

@@ -18,6 +18,7 @@ type Set struct {
 	StreamJobs  []*StreamJob
 	BatchLoads  []*BatchLoad
 	Comparisons []*Comparison
+	Monitors    []*DuplicateMonitor
 }
 
 // Document says where a document of a load stands.
@@ -41,10 +42,11 @@ var kinds = map[string]struct {
 	typ reflect.Type
 	add func(*Set, any)
 }{
-	KindBridge:     {reflect.TypeFor[Bridge](), func(s *Set, d any) { s.Bridges = append(s.Bridges, d.(*Bridge)) }},
-	KindStreamJob:  {reflect.TypeFor[StreamJob](), func(s *Set, d any) { s.StreamJobs = append(s.StreamJobs, d.(*StreamJob)) }},
-	KindBatchLoad:  {reflect.TypeFor[BatchLoad](), func(s *Set, d any) { s.BatchLoads = append(s.BatchLoads, d.(*BatchLoad)) }},
-	KindComparison: {reflect.TypeFor[Comparison](), func(s *Set, d any) { s.Comparisons = append(s.Comparisons, d.(*Comparison)) }},
+	KindBridge:           {reflect.TypeFor[Bridge](), func(s *Set, d any) { s.Bridges = append(s.Bridges, d.(*Bridge)) }},
+	KindStreamJob:        {reflect.TypeFor[StreamJob](), func(s *Set, d any) { s.StreamJobs = append(s.StreamJobs, d.(*StreamJob)) }},
+	KindBatchLoad:        {reflect.TypeFor[BatchLoad](), func(s *Set, d any) { s.BatchLoads = append(s.BatchLoads, d.(*BatchLoad)) }},
+	KindComparison:       {reflect.TypeFor[Comparison](), func(s *Set, d any) { s.Comparisons = append(s.Comparisons, d.(*Comparison)) }},
+	KindDuplicateMonitor: {reflect.TypeFor[DuplicateMonitor](), func(s *Set, d any) { s.Monitors = append(s.Monitors, d.(*DuplicateMonitor)) }},
 }
 
 // Kinds returns the names of all kinds, sorted.

@@ -38,7 +38,7 @@ func TestExamplesLoad(t *testing.T) {
 				abstract++
 			}
 		}
-		loaded := len(set.Bridges) + len(set.StreamJobs) + len(set.BatchLoads) + len(set.Comparisons)
+		loaded := len(set.Bridges) + len(set.StreamJobs) + len(set.BatchLoads) + len(set.Comparisons) + len(set.Monitors)
 		if loaded != len(docs)-abstract {
 			t.Errorf("%s: %d documents, %d of them abstract, %d loaded", folder, len(docs), abstract, loaded)
 		}

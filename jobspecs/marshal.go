@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Marshal writes a document, one of *Bridge, *StreamJob, *BatchLoad and
-// *Comparison, as YAML that Parse reads back equal: fully resolved, every
+// Marshal writes a document, one of *Bridge, *StreamJob, *BatchLoad, *Comparison
+// and *DuplicateMonitor, as YAML that Parse reads back equal: fully resolved, every
 // default written out, without variables, extends
 // and overlays.
 func Marshal(doc any) ([]byte, error) {
@@ -152,6 +152,8 @@ func scalarText(v reflect.Value) string {
 		return s.String()
 	case Decimal:
 		return string(s)
+	case Instant:
+		return quote(string(s))
 	}
 	return quote(v.String())
 }

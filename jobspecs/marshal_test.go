@@ -23,6 +23,9 @@ func documents(s *Set) []any {
 	for _, d := range s.Comparisons {
 		out = append(out, d)
 	}
+	for _, d := range s.Monitors {
+		out = append(out, d)
+	}
 	return out
 }
 

@@ -151,7 +151,7 @@ func (x *example) resolved(text string) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	for _, list := range []any{set.Bridges, set.StreamJobs, set.BatchLoads, set.Comparisons} {
+	for _, list := range []any{set.Bridges, set.StreamJobs, set.BatchLoads, set.Comparisons, set.Monitors} {
 		v := reflect.ValueOf(list)
 		for i := range v.Len() {
 			doc, err := Marshal(v.Index(i).Interface())

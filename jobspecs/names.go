@@ -60,6 +60,9 @@ func (j *StreamJob) JobSubscriptions(i int) []string {
 	return names
 }
 
+// name is the full name of the table.
+func (s *BatchLoadSpec) name() TableName { return TableName{s.Project, s.Dataset, s.Table} }
+
 func numbered(n int, name func(int) string) []string {
 	names := make([]string, 0, n)
 	for i := range n {

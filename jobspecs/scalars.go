@@ -113,3 +113,27 @@ func (d Decimal) Rat() *big.Rat {
 	}
 	return r
 }
+
+// Instant is a point in time as a spec writes it: 2006-01-02, its first moment in
+// UTC, or RFC 3339. Empty: none.
+type Instant string
+
+var instantPattern = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:]{8}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2}))?$`)
+
+// ParseInstant reads an Instant.
+func ParseInstant(s string) (Instant, error) {
+	if instantPattern.MatchString(s) && !Instant(s).Time().IsZero() {
+		return Instant(s), nil
+	}
+	return "", fmt.Errorf("%q is not a time; write 2006-01-02 or 2006-01-02T15:04:05Z", s)
+}
+
+// Time is the point in time, in UTC; zero for none.
+func (i Instant) Time() time.Time {
+	for _, layout := range []string{time.DateOnly, time.RFC3339Nano} {
+		if t, err := time.Parse(layout, string(i)); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}

@@ -3,7 +3,9 @@ package jobspecs
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -71,7 +73,9 @@ func (g *generator) structure(t reflect.Type) map[string]any {
 		if f.typ == overlaysType {
 			p = g.overlays(kind)
 		} else {
-			p = g.value(f.typ, f)
+			given := f
+			given.required = f.required || f.one != ""
+			p = g.value(f.typ, given)
 		}
 		if f.doc != "" {
 			p["description"] = f.doc
@@ -87,6 +91,9 @@ func (g *generator) structure(t reflect.Type) map[string]any {
 	out := map[string]any{"type": "object", "properties": properties, "additionalProperties": false}
 	if t == reflect.TypeFor[StreamJobSpec]() {
 		out["allOf"] = g.pipelines(t)
+	}
+	if one := g.one(t); one != nil {
+		out["allOf"] = one
 	}
 	if isDocument {
 		properties["kind"] = map[string]any{"const": kind, "description": "Kind of the document."}
@@ -123,6 +130,26 @@ func (g *generator) pipelines(t reflect.Type) []any {
 			}
 			out = append(out, map[string]any{"if": condition, "then": g.only(t, value)})
 		}
+	}
+	return out
+}
+
+// one says of which fields exactly one is given; of a document that may leave it
+// to another, at most one. Nil: there are none.
+func (g *generator) one(t reflect.Type) []any {
+	groups := map[string][]any{}
+	for _, f := range fieldsOf(t) {
+		if f.one != "" {
+			groups[f.one] = append(groups[f.one], map[string]any{"required": []string{f.name}})
+		}
+	}
+	var out []any
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		choices := groups[name]
+		if g.partial {
+			choices = append(choices, map[string]any{"not": map[string]any{"anyOf": groups[name]}})
+		}
+		out = append(out, map[string]any{"oneOf": choices})
 	}
 	return out
 }

@@ -9,6 +9,8 @@ package jobspecs
 //	required  "true": must be given
 //	for       value of spec.pipeline that the field is for: with another one it
 //	          must not be given, is not required, and has no default
+//	one       a word: of the fields of the mapping that have it, exactly one
+//	          must be given, and not be empty
 //	default   value where the field is absent, written as in YAML
 //	enum      allowed values, separated by commas
 //	min       smallest number allowed
@@ -22,10 +24,11 @@ const APIVersion = "kappa/v1"
 
 // Kinds of documents.
 const (
-	KindBridge     = "Bridge"
-	KindStreamJob  = "StreamJob"
-	KindBatchLoad  = "BatchLoad"
-	KindComparison = "Comparison"
+	KindBridge           = "Bridge"
+	KindStreamJob        = "StreamJob"
+	KindBatchLoad        = "BatchLoad"
+	KindComparison       = "Comparison"
+	KindDuplicateMonitor = "DuplicateMonitor"
 )
 
 // Metadata names a document.
@@ -276,66 +279,4 @@ type BatchSource struct {
 	URI    string   `yaml:"uri" doc:"Folder, gs://BUCKET/PREFIX/, that holds one folder for each batch, named by the batch's start as 2006-01-02T15." required:"true" pattern:"gs://[^/]+/(.+/)?"`
 	Batch  Duration `yaml:"batch" doc:"Span of event time in a batch." default:"4h"`
 	Format string   `yaml:"format" doc:"Format of the files." default:"avro" enum:"avro"`
-}
-
-// Comparison reconciles batch and stream aggregates.
-type Comparison struct {
-	Header   `yaml:",inline"`
-	Metadata Metadata       `yaml:"metadata" doc:"Name, purpose and labels." required:"true"`
-	Spec     ComparisonSpec `yaml:"spec" doc:"What it is." required:"true"`
-}
-
-// ComparisonSpec is the spec of a Comparison.
-type ComparisonSpec struct {
-	Platform `yaml:",inline"`
-	Dataset  string        `yaml:"dataset" doc:"Dataset of the tables below." required:"true" pattern:"[A-Za-z0-9_]{1,1000}"`
-	Batch    BatchSide     `yaml:"batch" doc:"The old aggregates." required:"true"`
-	Stream   StreamSide    `yaml:"stream" doc:"The new aggregates." required:"true"`
-	Keys     []Field       `yaml:"keys" doc:"Columns, named alike on both sides, that with the window make the key." required:"true"`
-	Window   Duration      `yaml:"window" doc:"Size of the windows; both sides have a column window_start." required:"true"`
-	Metrics  []Metric      `yaml:"metrics" doc:"Values that are compared, named alike on both sides." required:"true"`
-	Evidence Evidence      `yaml:"evidence" doc:"The raw events by which causes are proven."`
-	Gate     Gate          `yaml:"gate" doc:"The rule of the verdict."`
-	Limits   CompareLimits `yaml:"limits" doc:"Bounds on cost and output."`
-}
-
-// BatchSide is the old side.
-type BatchSide struct {
-	Table  string   `yaml:"table" doc:"Table of the batch aggregates: one row per key and window." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
-	Shadow string   `yaml:"shadow" doc:"Shadow, STREAMJOB_shadow_SUFFIX, that has written the table in the place of a batch layer (kappa backfill --shadow): its rows count as its writers do, and the windows that it has computed count as loaded." pattern:"[a-z][-a-z0-9]*_shadow_[a-z0-9]{1,30}"`
-	Cutoff Duration `yaml:"cutoff" doc:"How long after a window's end the batch job still took events; later ones it dropped." required:"true"`
-}
-
-// StreamSide is the new side.
-type StreamSide struct {
-	Table string `yaml:"table" doc:"Table of the stream aggregates: one row per key, window, writer and pane." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
-	Job   string `yaml:"job" doc:"Name of the StreamJob that writes it; its jobs' watermarks say what is settled. Or a shadow, STREAMJOB_shadow_SUFFIX: then what it has computed is." required:"true"`
-
-	SettleAfter Duration `yaml:"settleAfter" doc:"How far past a window's end the watermark of every job must be before the window is compared. Never less than batch.cutoff, which is also what holds where it is not given; the StreamJob's horizon waits until nothing can change any more."`
-}
-
-// Metric is a compared value.
-type Metric struct {
-	Name  string `yaml:"name" doc:"Column on both sides." required:"true" pattern:"[A-Za-z_][A-Za-z0-9_]{0,99}"`
-	Type  string `yaml:"type" doc:"How it is made from events, and how panes merge." required:"true" enum:"count,sum,min,max"`
-	Field string `yaml:"field" doc:"Field of the raw events that it is made from; none for count, and of a measure that is made from an expression."`
-}
-
-// Evidence names the raw events.
-type Evidence struct {
-	Raw            string `yaml:"raw" doc:"Table of every delivery of every event. Empty: no causes are looked for." pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
-	Late           string `yaml:"late" doc:"Table of events that the stream side dropped as too late." pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
-	MaxBytesBilled Bytes  `yaml:"maxBytesBilled" doc:"Byte cap of the evidence query." default:"1GiB"`
-}
-
-// Gate is the rule of the verdict.
-type Gate struct {
-	MinExactPercent Decimal `yaml:"minExactPercent" doc:"Least share of exact keys, in percent of all keys on either side." default:"0"`
-	MaxUnexplained  int     `yaml:"maxUnexplained" doc:"Most keys whose difference no cause explains." default:"0" min:"0"`
-}
-
-// CompareLimits bounds a run.
-type CompareLimits struct {
-	MaxBytesBilled Bytes `yaml:"maxBytesBilled" doc:"Byte cap of the reconciliation query." default:"10GiB"`
-	Samples        int   `yaml:"samples" doc:"Most differing keys shown per class." default:"20" min:"0"`
 }

@@ -29,6 +29,8 @@ func checkDocument(doc *document) {
 		k.batchLoad(&v.Spec)
 	case *Comparison:
 		k.comparison(&v.Spec)
+	case *DuplicateMonitor:
+		k.duplicateMonitor(&v.Spec)
 	}
 }
 

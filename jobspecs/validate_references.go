@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kappa-migrate/kappa/internal/sqlexpr"
 	"github.com/kappa-migrate/kappa/internal/suggest"
 )
 
@@ -15,6 +16,9 @@ func checkReferences(c *collector, docs []*document) {
 	for _, doc := range docs {
 		if job, ok := doc.value.(*StreamJob); ok {
 			(&checker{c: c, d: doc.d}).rolloutGate(job, docs)
+		}
+		if m, ok := doc.value.(*DuplicateMonitor); ok {
+			(&checker{c: c, d: doc.d}).monitorReferences(&m.Spec, docs)
 		}
 		cmp, ok := doc.value.(*Comparison)
 		if !ok {
@@ -36,23 +40,26 @@ type references struct {
 // stream: spec.stream names a StreamJob and a table that it writes, and what
 // is compared is what it computes.
 func (r *references) stream() {
-	if !r.ok("spec.stream.job") {
+	if r.spec.Stream.Job == "" || !r.ok("spec.stream.job") {
 		return
 	}
+	name, _, shadow := strings.Cut(r.spec.Stream.Job, "_shadow_")
 	var names []string
 	for _, doc := range r.docs {
 		job, ok := doc.value.(*StreamJob)
 		if !ok {
 			continue
 		}
-		if job.Metadata.Name == r.spec.Stream.Job {
-			r.streamJob(&job.Spec, doc)
+		if job.Metadata.Name == name {
+			if !shadow { // a shadow writes tables of its own, of a spec that may be another
+				r.streamJob(&job.Spec, doc)
+			}
 			return
 		}
 		names = append(names, job.Metadata.Name)
 	}
 	if len(names) > 0 {
-		r.fail(CodeDanglingReference, "spec.stream.job", meant(r.spec.Stream.Job, "the loaded ones are", names), "no StreamJob is named %q", r.spec.Stream.Job)
+		r.fail(CodeDanglingReference, "spec.stream.job", meant(name, "the loaded ones are", names), "no StreamJob is named %q", name)
 	}
 }
 
@@ -79,13 +86,17 @@ func (r *references) streamJob(job *StreamJobSpec, doc *document) {
 	if !r.ok("spec.stream.table") || !theirs.ok("spec.aggregations") {
 		return
 	}
-	i := slices.IndexFunc(job.Aggregations, func(a Aggregation) bool { return a.Table == r.spec.Stream.Table })
+	table := r.spec.TableOf(r.spec.Stream.Side)
+	if table.Dataset != r.spec.Dataset { // otherwise that is said above
+		same("spec.stream.table", table.Dataset, "dataset", "spec.sinks.bigquery", job.Sinks.BigQuery.Dataset)
+	}
+	i := slices.IndexFunc(job.Aggregations, func(a Aggregation) bool { return a.Table == table.Table })
 	if i < 0 {
 		var tables []string
 		for _, a := range job.Aggregations {
 			tables = append(tables, a.Table)
 		}
-		r.fail(CodeDanglingReference, "spec.stream.table", meant(r.spec.Stream.Table, "its tables are", tables), "StreamJob %s writes no table %q", name, r.spec.Stream.Table)
+		r.fail(CodeDanglingReference, "spec.stream.table", meant(table.Table, "its tables are", tables), "StreamJob %s writes no table %q", name, table.Table)
 		return
 	}
 	r.aggregation(job.Aggregations[i], job.Event.Fields)
@@ -102,7 +113,7 @@ func (r *references) aggregation(a Aggregation, fields []Field) {
 				dims = append(dims, fields[i])
 			}
 		}
-		r.keys(dims, "dimension", "aggregation "+a.Name)
+		r.keys(dims, ".stream", streamColumn, "dimension", "aggregation "+a.Name)
 	}
 	r.reproducible(a)
 	for i, m := range r.spec.Metrics {
@@ -114,9 +125,13 @@ func (r *references) aggregation(a Aggregation, fields []Field) {
 		for _, x := range a.Measures {
 			names = append(names, x.Name)
 		}
-		j := slices.Index(names, m.Name)
+		column, below, ok := columnOf(m.Name, m.Stream, ".stream")
+		if !ok {
+			continue // what an expression makes of them is not known here
+		}
+		j := slices.Index(names, column)
 		if j < 0 {
-			r.fail(CodeDanglingReference, path+".name", meant(m.Name, "its measures are", names), "aggregation %s has no measure %q", a.Name, m.Name)
+			r.fail(CodeDanglingReference, path+below, meant(column, "its measures are", names), "aggregation %s has no measure %q", a.Name, column)
 			continue
 		}
 		if x := a.Measures[j]; x.Type != m.Type || x.Field != m.Field && x.Expression == "" || x.Expression != "" && m.Field != "" {
@@ -138,7 +153,11 @@ func (r *references) set(a Aggregation) ([]string, bool) {
 	if !r.ok("spec.keys") {
 		return nil, false
 	}
-	if set, ok := a.Set(fieldsOnly(r.spec.Keys)); ok {
+	var columns []string
+	for _, key := range r.spec.Keys {
+		columns = append(columns, columnsOf(key.Name, streamColumn(key))...)
+	}
+	if set, ok := a.Set(columns); ok {
 		return set, true
 	}
 	var sets []string
@@ -147,7 +166,7 @@ func (r *references) set(a Aggregation) ([]string, bool) {
 			sets = append(sets, Rollup(s))
 		}
 	}
-	r.fail(CodeConflict, "spec.keys", "they are those of one of: "+strings.Join(sets, "; "), "the keys %s are no set of dimensions that aggregation %s groups by", Rollup(fieldsOnly(r.spec.Keys)), a.Name)
+	r.fail(CodeConflict, "spec.keys", "they are those of one of: "+strings.Join(sets, "; "), "the keys %s are no set of dimensions that aggregation %s groups by", Rollup(columns), a.Name)
 	return nil, false
 }
 
@@ -163,32 +182,59 @@ func (r *references) reproducible(a Aggregation) {
 		return
 	}
 	for _, m := range a.Measures {
-		if m.Expression != "" && slices.ContainsFunc(r.spec.Metrics, func(x Metric) bool { return x.Name == m.Name }) {
+		if m.Expression != "" && slices.ContainsFunc(r.spec.Metrics, func(x Metric) bool { return slices.Contains(columnsOf(x.Name, x.Stream), m.Name) }) {
 			r.fail(CodeConflict, "spec.evidence.raw", hint, "measure %s of aggregation %s is made from an expression, which the query over the raw events does not know", m.Name, a.Name)
 			return
 		}
 	}
 }
 
+// columnOf is the column that a key or metric is on a side, and where in its item
+// that is said: its own name, or the column that the side gives. False: the side
+// gives an expression.
+func columnOf(name, given, below string) (string, string, bool) {
+	if given == "" {
+		return name, ".name", true
+	}
+	column, ok := sqlexpr.Column(given)
+	return column, below, ok
+}
+
+// columnsOf are all columns that a key or metric is made from on a side.
+func columnsOf(name, given string) []string {
+	if given == "" {
+		return []string{name}
+	}
+	return sqlexpr.Columns(given)
+}
+
+func streamColumn(key CompareKey) string { return key.Stream }
+func batchColumn(key CompareKey) string  { return key.Batch }
+
 // keys: the key of the comparison is the key of the side, no more and no less.
-func (r *references) keys(want []Field, what, owner string) {
+// below is the field, which given reads, of what the side gives.
+func (r *references) keys(want []Field, below string, given func(CompareKey) string, what, owner string) {
 	if !r.ok("spec.keys") {
 		return
 	}
 	var names []string
 	for _, w := range want {
 		names = append(names, w.Name)
-		if !slices.ContainsFunc(r.spec.Keys, func(f Field) bool { return f.Name == w.Name }) {
+		if !slices.ContainsFunc(r.spec.Keys, func(f CompareKey) bool { return slices.Contains(columnsOf(f.Name, given(f)), w.Name) }) {
 			r.fail(CodeConflict, "spec.keys", "", "%s %q of %s is no key of the comparison", what, w.Name, owner)
 		}
 	}
 	for i, f := range r.spec.Keys {
 		path := at("spec.keys", i)
-		j := slices.Index(names, f.Name)
+		column, where, ok := columnOf(f.Name, given(f), below)
+		if !ok {
+			continue
+		}
+		j := slices.Index(names, column)
 		switch {
 		case j < 0:
-			r.fail(CodeDanglingReference, path+".name", meant(f.Name, "it has", names), "%s has no %s %q", owner, what, f.Name)
-		case want[j].Type != f.Type:
+			r.fail(CodeDanglingReference, path+where, meant(column, "it has", names), "%s has no %s %q", owner, what, column)
+		case want[j].Type != f.Type && f.Type != "STRING": // which every value can be cast to
 			r.fail(CodeConflict, path+".type", "", "key %s is %s, but %s of %s is %s", f.Name, f.Type, what, owner, want[j].Type)
 		}
 	}
@@ -197,24 +243,24 @@ func (r *references) keys(want []Field, what, owner string) {
 // batch: where the BatchLoad of the batch table is loaded, its columns are
 // those that are compared.
 func (r *references) batch() {
-	if !r.ok("spec.batch.table", "spec.dataset", "spec.project") {
+	if r.spec.Batch.Table == "" || !r.ok("spec.batch.table", "spec.dataset", "spec.project") {
 		return
 	}
 	for _, doc := range r.docs {
 		load, ok := doc.value.(*BatchLoad)
-		if !ok || load.Spec.Table != r.spec.Batch.Table || load.Spec.Dataset != r.spec.Dataset || load.Spec.Project != r.spec.Project {
+		if !ok || load.Spec.name() != r.spec.TableOf(r.spec.Batch.Side) {
 			continue
 		}
 		if theirs := (&checker{c: r.c, d: doc.d}); !theirs.ok("spec.keys", "spec.metrics") {
 			continue
 		}
 		owner := "BatchLoad " + load.Metadata.Name
-		r.keys(load.Spec.Keys, "key", owner)
+		r.keys(load.Spec.Keys, ".batch", batchColumn, "key", owner)
 		names := fieldsOnly(load.Spec.Metrics)
 		for i, m := range r.spec.Metrics {
-			path := at("spec.metrics", i) + ".name"
-			if r.ok(path) && !slices.Contains(names, m.Name) {
-				r.fail(CodeDanglingReference, path, meant(m.Name, "its metrics are", names), "%s has no metric %q", owner, m.Name)
+			column, below, ok := columnOf(m.Name, m.Batch, ".batch")
+			if path := at("spec.metrics", i) + below; ok && r.ok(path) && !slices.Contains(names, column) {
+				r.fail(CodeDanglingReference, path, meant(column, "its metrics are", names), "%s has no metric %q", owner, column)
 			}
 		}
 	}

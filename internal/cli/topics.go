@@ -26,7 +26,7 @@ func specsTopic() *cobra.Command {
 	b.WriteString(`Specs are YAML documents, several to a file if need be:
 
   apiVersion: kappa/v1
-  kind: Bridge            # or BatchLoad, Comparison, StreamJob
+  kind: Bridge            # or BatchLoad, Comparison, DuplicateMonitor, StreamJob
   metadata: {name: flights}
   spec: …
 

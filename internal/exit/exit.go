@@ -20,7 +20,7 @@ const (
 	Failed       Code = 1   // failed while running
 	Usage        Code = 2   // bad flag, bad argument or bad spec: nothing was done
 	Environment  Code = 3   // no connection, no permission, missing table, file or program
-	GateNotMet   Code = 10  // compare: verdict HOLD; deploy: the rollout's comparison does not say GO; bridge verify: INCOMPLETE; bridge check: REFUSES
+	GateNotMet   Code = 10  // compare: verdict HOLD; compare duplicates: ALERT; deploy: the rollout's comparison does not say GO; bridge verify: INCOMPLETE; bridge check: REFUSES
 	Pending      Code = 11  // deploy: changes are pending
 	DrainTimeout Code = 12  // drain, deploy: the job did not reach DRAINED in time, or was cancelled for it
 	NoData       Code = 13  // compare, bridge verify: verdict NO DATA; bridge verify: INCONCLUSIVE
@@ -38,7 +38,7 @@ var Table = []struct {
 	{Failed, "failed while running"},
 	{Usage, "bad flag, argument or spec; nothing was done"},
 	{Environment, "no connection, no permission, or something that must exist is missing"},
-	{GateNotMet, "compare: the gate is not met (verdict HOLD); deploy: the comparison that the rollout waits for does not say GO; bridge verify: events are missing or wrong (INCOMPLETE); bridge check: records would be refused (REFUSES)"},
+	{GateNotMet, "compare: the gate is not met (verdict HOLD), or duplicates are above a threshold (ALERT); deploy: the comparison that the rollout waits for does not say GO; bridge verify: events are missing or wrong (INCOMPLETE); bridge check: records would be refused (REFUSES)"},
 	{Pending, "deploy: changes are pending"},
 	{DrainTimeout, "drain, deploy: the job was not drained in time, or was cancelled for it"},
 	{NoData, "compare: no settled data to judge (verdict NO DATA); bridge verify: nothing to judge, or not all was read (INCONCLUSIVE)"},

@@ -55,6 +55,9 @@ func Find(set *jobspecs.Set) (*Resources, error) {
 	for _, d := range set.Comparisons {
 		sandboxed(jobspecs.KindComparison, d.Metadata.Name, d.Spec.Platform)
 	}
+	for _, d := range set.Monitors {
+		sandboxed(jobspecs.KindDuplicateMonitor, d.Metadata.Name, d.Spec.Platform)
+	}
 	if refused != nil {
 		return nil, refused
 	}

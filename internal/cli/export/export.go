@@ -144,7 +144,12 @@ func named(set *jobspecs.Set, name string) (*jobspecs.Set, error) {
 			out.Comparisons = append(out.Comparisons, d)
 		}
 	}
-	if len(out.Bridges)+len(out.StreamJobs)+len(out.BatchLoads)+len(out.Comparisons) == 0 {
+	for _, d := range set.Monitors {
+		if d.Metadata.Name == name {
+			out.Monitors = append(out.Monitors, d)
+		}
+	}
+	if len(out.Bridges)+len(out.StreamJobs)+len(out.BatchLoads)+len(out.Comparisons)+len(out.Monitors) == 0 {
 		return nil, exit.Usagef("no document is named %q", name).WithHint("mend --name, or leave it out to export all documents")
 	}
 	return out, nil

@@ -138,6 +138,12 @@ func (f *Flags) Comparison() (*jobspecs.Comparison, *jobspecs.Set, error) {
 		func(d *jobspecs.Comparison) string { return d.Metadata.Name })
 }
 
+// Monitor is as Bridge, for a DuplicateMonitor.
+func (f *Flags) Monitor() (*jobspecs.DuplicateMonitor, *jobspecs.Set, error) {
+	return one(f, jobspecs.KindDuplicateMonitor, func(s *jobspecs.Set) []*jobspecs.DuplicateMonitor { return s.Monitors },
+		func(d *jobspecs.DuplicateMonitor) string { return d.Metadata.Name })
+}
+
 func one[T any](f *Flags, kind string, of func(*jobspecs.Set) []*T, name func(*T) string) (*T, *jobspecs.Set, error) {
 	set, err := f.Load()
 	if err != nil {
