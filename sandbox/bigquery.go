@@ -10,6 +10,7 @@ func (s *Sandbox) startBigQuery() error {
 		Log:             s.cfg.Log,
 		Listen:          loopback(s.cfg.Ports.BigQuery),
 		StorageEndpoint: s.env[gcp.EnvStorage],
+		MemoryLimit:     s.cfg.BigQueryMemory,
 	})
 	if err != nil {
 		return err

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/kappa-migrate/kappa/sandbox/dataflow"
 )
@@ -21,6 +23,13 @@ type Config struct {
 	Log     *slog.Logger // required
 	Project string       // Google Cloud project that clients are told to use; default DefaultProject
 	Ports   Ports
+
+	// Services are the names of what is started (ServiceNames); empty: all.
+	Services []string
+
+	// BigQueryMemory bounds the memory in which BigQuery holds tables and
+	// queries, such as 2GiB, beyond which it goes to disk; empty: its default.
+	BigQueryMemory string
 
 	// KafkaPartitions is the number of partitions of a topic that is created
 	// without one. Default DefaultPartitions.
@@ -39,8 +48,11 @@ type Config struct {
 
 // Ports are the ports to listen on; 0: a free one.
 type Ports struct {
-	Kafka, PubSub, Bigtable, BigQuery, Dataflow, Storage int
+	Kafka, PubSub, Bigtable, BigQuery, Transfer, Dataflow, Storage int
 }
+
+// ServiceNames are the services that there are.
+var ServiceNames = []string{"kafka", "pubsub", "bigtable", "bigquery", "transfer", "dataflow", "storage"}
 
 // Validate fills in defaults and reports what is missing or wrong.
 func (c *Config) Validate() error {
@@ -56,13 +68,21 @@ func (c *Config) Validate() error {
 	if c.KafkaPartitions < 0 {
 		return fmt.Errorf("sandbox: %d Kafka partitions", c.KafkaPartitions)
 	}
+	for _, name := range c.Services {
+		if !slices.Contains(ServiceNames, name) {
+			return fmt.Errorf("sandbox: no service is named %q: there are %s", name, strings.Join(ServiceNames, ", "))
+		}
+	}
+	if len(c.Services) == 0 {
+		c.Services = ServiceNames
+	}
 	taken := map[int]string{}
 	for _, p := range []struct {
 		name string
 		port int
 	}{
 		{"Kafka", c.Ports.Kafka}, {"Pub/Sub", c.Ports.PubSub}, {"Bigtable", c.Ports.Bigtable},
-		{"BigQuery", c.Ports.BigQuery}, {"Dataflow", c.Ports.Dataflow}, {"Cloud Storage", c.Ports.Storage},
+		{"BigQuery", c.Ports.BigQuery}, {"Data Transfer", c.Ports.Transfer}, {"Dataflow", c.Ports.Dataflow}, {"Cloud Storage", c.Ports.Storage},
 	} {
 		if p.port < 0 || p.port > 65535 {
 			return fmt.Errorf("sandbox: port %d of %s is not between 0 and 65535", p.port, p.name)

@@ -1,6 +1,6 @@
 // Package sandbox is the whole platform in one process on loopback: Kafka,
-// Pub/Sub, Bigtable, BigQuery, Dataflow and Cloud Storage, spoken to by the
-// same clients as in production.
+// Pub/Sub, Bigtable, BigQuery with its Data Transfer API, Dataflow and Cloud
+// Storage, spoken to by the same clients as in production.
 //
 // Flow: Start starts one service after the other, each on a port of its own,
 // and gives Dataflow the addresses of the others for the jobs that it runs as

@@ -48,7 +48,7 @@ var buildProgram = sync.OnceValues(func() (string, error) {
 var programDir string
 
 // services are the variables of all of them, sorted.
-var services = []string{gcp.EnvBigQuery, gcp.EnvBigtable, gcp.EnvDataflow, sandbox.EnvKafka, gcp.EnvPubSub, gcp.EnvStorage}
+var services = []string{gcp.EnvBigQuery, gcp.EnvBigtable, gcp.EnvDataflow, gcp.EnvTransfer, sandbox.EnvKafka, gcp.EnvPubSub, gcp.EnvStorage}
 
 var discard = slog.New(slog.DiscardHandler)
 

@@ -28,7 +28,7 @@ type service struct {
 	close func()
 }
 
-// Start starts all services. It gives up, and stops what it has started, when
+// Start starts the services. It gives up, and stops what it has started, when
 // ctx ends before all are up; once it has returned, only Close ends them.
 func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 	if err := cfg.Validate(); err != nil {
@@ -36,23 +36,27 @@ func Start(ctx context.Context, cfg Config) (*Sandbox, error) {
 	}
 	s := &Sandbox{cfg: cfg, env: map[string]string{}}
 	for _, step := range []struct {
-		name  string
-		start func() error
+		name, title string
+		start       func() error
 	}{
-		{"Cloud Storage", s.startStorage},
-		{"Bigtable", s.startBigtable},
-		{"Pub/Sub", s.startPubSub},
-		{"Kafka", s.startKafka},
-		{"BigQuery", s.startBigQuery},
-		{"Dataflow", s.startDataflow}, // last: its jobs use all others, so it must end first
+		{"storage", "Cloud Storage", s.startStorage},
+		{"bigtable", "Bigtable", s.startBigtable},
+		{"pubsub", "Pub/Sub", s.startPubSub},
+		{"kafka", "Kafka", s.startKafka},
+		{"bigquery", "BigQuery", s.startBigQuery},
+		{"transfer", "Data Transfer", s.startTransfer},
+		{"dataflow", "Dataflow", s.startDataflow}, // last: its jobs use all others, so it must end first
 	} {
+		if !slices.Contains(s.cfg.Services, step.name) {
+			continue
+		}
 		err := ctx.Err()
 		if err == nil {
 			err = step.start()
 		}
 		if err != nil {
 			s.Close()
-			return nil, fmt.Errorf("start %s: %w", step.name, err)
+			return nil, fmt.Errorf("start %s: %w", step.title, err)
 		}
 	}
 	return s, nil

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -82,6 +84,8 @@ func parse(args []string, usage io.Writer) (options, error) {
 	c := &o.sandbox
 	fs.StringVar(&c.Project, "project", sandbox.DefaultProject, "Google Cloud `project` that clients are told to use")
 	fs.IntVar(&c.KafkaPartitions, "kafka-partitions", sandbox.DefaultPartitions, "`number` of partitions of topics created without one")
+	fs.StringSliceVar(&c.Services, "services", nil, "`names` of the services to start: "+strings.Join(sandbox.ServiceNames, ", ")+"; without it all")
+	fs.StringVar(&c.BigQueryMemory, "bigquery-memory", "", "`size` of the memory for BigQuery's tables and queries, such as 2GiB; what does not fit goes to disk")
 	fs.StringVar(&c.JobLogs, "job-logs", "", "`folder` for the logs of Dataflow jobs")
 	fs.StringVar(&o.script, "dataflow-script", "", "`file` of rules by which the Dataflow service answers otherwise than it would")
 	for _, p := range []struct {
@@ -89,7 +93,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 		name string
 	}{
 		{&c.Ports.Kafka, "kafka"}, {&c.Ports.PubSub, "pubsub"}, {&c.Ports.Bigtable, "bigtable"},
-		{&c.Ports.BigQuery, "bigquery"}, {&c.Ports.Dataflow, "dataflow"}, {&c.Ports.Storage, "storage"},
+		{&c.Ports.BigQuery, "bigquery"}, {&c.Ports.Transfer, "transfer"}, {&c.Ports.Dataflow, "dataflow"}, {&c.Ports.Storage, "storage"},
 	} {
 		fs.IntVar(p.port, p.name+"-port", 0, "`port` of the service; 0: a free one")
 	}
@@ -139,11 +143,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return exit.With(exit.Usage, err)
 		}
 	}
-	if o.sandbox.PipelineBinary, err = child.Sibling("kappa-pipeline", "KAPPA_PIPELINE_BIN"); err != nil {
-		log.Warn("Dataflow jobs cannot be launched", "error", err)
-	}
 	if err := o.sandbox.Validate(); err != nil {
 		return exit.With(exit.Usage, err)
+	}
+	if slices.Contains(o.sandbox.Services, "dataflow") {
+		if o.sandbox.PipelineBinary, err = child.Sibling("kappa-pipeline", "KAPPA_PIPELINE_BIN"); err != nil {
+			log.Warn("Dataflow jobs cannot be launched", "error", err)
+		}
 	}
 	sb, err := sandbox.Start(ctx, o.sandbox)
 	if err != nil {

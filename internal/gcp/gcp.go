@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/bigquery"
+	datatransfer "cloud.google.com/go/bigquery/datatransfer/apiv1"
 	"cloud.google.com/go/bigtable"
 	dataflow "cloud.google.com/go/dataflow/apiv1beta3"
 	"cloud.google.com/go/pubsub/v2"
@@ -25,16 +26,17 @@ import (
 )
 
 // Environment variables with emulator addresses, host:port. The first four
-// are Google's own; Dataflow has no emulator but ours, so the last is too.
+// are Google's own; Dataflow and the Data Transfer API have no emulators but ours, so the last are too.
 const (
 	EnvPubSub   = "PUBSUB_EMULATOR_HOST"
 	EnvBigtable = "BIGTABLE_EMULATOR_HOST"
 	EnvBigQuery = "BIGQUERY_EMULATOR_HOST"
 	EnvStorage  = "STORAGE_EMULATOR_HOST"
 	EnvDataflow = "DATAFLOW_EMULATOR_HOST"
+	EnvTransfer = "DATATRANSFER_EMULATOR_HOST"
 )
 
-var emulatorVariables = []string{EnvPubSub, EnvBigtable, EnvBigQuery, EnvStorage, EnvDataflow}
+var emulatorVariables = []string{EnvPubSub, EnvBigtable, EnvBigQuery, EnvStorage, EnvDataflow, EnvTransfer}
 
 // Platform makes clients for one spec's environment.
 type Platform struct {
@@ -122,11 +124,16 @@ func (p Platform) BigQuery(ctx context.Context) (*bigquery.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	var opts []option.ClientOption
 	if addr != "" {
-		opts = []option.ClientOption{option.WithEndpoint("http://" + addr + "/bigquery/v2/"), option.WithoutAuthentication()}
+		return BigQueryAt(ctx, p.project, addr)
 	}
-	c, err := bigquery.NewClient(ctx, p.project, opts...)
+	c, err := bigquery.NewClient(ctx, p.project)
+	return c, wrap("connect to BigQuery", err)
+}
+
+// BigQueryAt returns a client of a sandbox of the caller's own, at host:port.
+func BigQueryAt(ctx context.Context, project, addr string) (*bigquery.Client, error) {
+	c, err := bigquery.NewClient(ctx, project, option.WithEndpoint("http://"+addr+"/bigquery/v2/"), option.WithoutAuthentication())
 	return c, wrap("connect to BigQuery", err)
 }
 
@@ -189,6 +196,20 @@ func (p Platform) Dataflow(ctx context.Context) (*Dataflow, error) {
 		return nil, wrap("connect to Dataflow", err)
 	}
 	return &d, nil
+}
+
+// DataTransfer returns a client of the BigQuery Data Transfer API.
+func (p Platform) DataTransfer(ctx context.Context) (*datatransfer.Client, error) {
+	addr, err := p.address(EnvTransfer)
+	if err != nil {
+		return nil, err
+	}
+	var opts []option.ClientOption
+	if addr != "" {
+		opts = plaintext(addr)
+	}
+	c, err := datatransfer.NewClient(ctx, opts...)
+	return c, wrap("connect to the BigQuery Data Transfer API", err)
 }
 
 // Close closes the clients.

@@ -44,6 +44,7 @@ func TestSandboxNeedsItsAddresses(t *testing.T) {
 		EnvBigtable: func() error { _, err := p.Bigtable(ctx, "i"); return err },
 		EnvStorage:  func() error { _, err := p.Storage(ctx); return err },
 		EnvDataflow: func() error { _, err := p.Dataflow(ctx); return err },
+		EnvTransfer: func() error { _, err := p.DataTransfer(ctx); return err },
 	} {
 		if err := open(); exit.Of(err) != exit.Environment || !strings.Contains(err.Error(), v) {
 			t.Errorf("without %s: %v; want an error of code %d that names it", v, err, exit.Environment)

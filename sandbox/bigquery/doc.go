@@ -27,7 +27,8 @@
 //     with a minimum of 10 MB for each table that is read.
 //   - Memory is bounded: DuckDB's by Config.MemoryLimit (beyond it, it spills
 //     to a temporary folder that Close removes), results of finished jobs by 64
-//     MiB, remembered insert ids by number and age.
+//     MiB, remembered insert ids by number and age. Uploads wait in files
+//     without a name, which end with the process.
 //
 // Callers own the process: they start and close the Server, and give it the
 // address of a Cloud Storage emulator if load jobs are to work.
@@ -38,7 +39,8 @@
 // data of different ones can be used together; no credentials, permissions, quotas, audit logs
 // or Storage Read and Write APIs; nothing survives Close. List calls do not
 // filter. Dataset and table descriptions, labels, clustering and dataset access
-// lists are stored and shown, without effect. Etags change with metadata only.
+// lists are stored and shown, without effect; the expiration of a table is taken,
+// and none expires. Etags change with metadata only.
 //
 // Tables: types STRING, BYTES, INT64, FLOAT64, BOOL, TIMESTAMP, DATE, DATETIME,
 // NUMERIC, RECORD, each also REPEATED. Refused: BIGNUMERIC, TIME, JSON,
@@ -55,7 +57,10 @@
 // to make room answers 404. Results are not cached (cacheHit is false), and
 // query jobs have no anonymous destination table. Refused: copy and extract
 // jobs, sessions, scripts, DDL, schema update options, legacy SQL, positional
-// parameters, time zones other than UTC, Parquet and ORC, uploads over 16 MB.
+// parameters, ORC, nested and repeated columns of Parquet, uploads over 64 GiB;
+// time zones other than UTC but for names of zones in DATE, DATETIME and
+// TIMESTAMP (a time that a zone's clock skips or shows twice is DuckDB's to read),
+// and forms of NORMALIZE other than NFC.
 // A dry run is always PRECISE and ignores clustering, as does billing.
 // jobs.query and getQueryResults may answer before BigQuery would.
 //

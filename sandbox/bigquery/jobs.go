@@ -244,9 +244,15 @@ func (s *Server) insertJob(r *http.Request) (any, error) {
 	return s.submit(r.Context(), r.PathValue("project"), data, &req, nil)
 }
 
-// submit checks a job's configuration and starts it. media is the content of
-// an uploaded file.
-func (s *Server) submit(ctx context.Context, project string, data []byte, req *jobRequest, media []byte) (any, error) {
+// submit checks a job's configuration and starts it. media is an uploaded file,
+// which it closes in the end; nil: there is none.
+func (s *Server) submit(ctx context.Context, project string, data []byte, req *jobRequest, media *spool) (any, error) {
+	started := false
+	defer func() {
+		if !started {
+			media.close()
+		}
+	}()
 	conf := req.Configuration
 	if conf == nil {
 		return nil, errInvalid("Required parameter is missing: configuration")
@@ -282,10 +288,14 @@ func (s *Server) submit(ctx context.Context, project string, data []byte, req *j
 		if err := checkLoad(member(data, "configuration", "load"), conf.Load, media); err != nil {
 			return nil, err
 		}
-		j, err := s.start(ref, "", conf, func(ctx context.Context, j *job) error { return s.runLoad(ctx, j, project, media) })
+		j, err := s.start(ref, "", conf, func(ctx context.Context, j *job) error {
+			defer media.close()
+			return s.runLoad(ctx, j, project, media)
+		})
 		if err != nil {
 			return nil, err
 		}
+		started = true
 		j.await(ctx, promptly)
 		return j.resource(), nil
 	}

@@ -21,19 +21,19 @@ var loadKeys = []string{
 }
 
 // checkLoad checks a load job's configuration.
-func checkLoad(data []byte, conf *bq.JobConfigurationLoad, media []byte) error {
+func checkLoad(data []byte, conf *bq.JobConfigurationLoad, media *spool) error {
 	if err := allowKeys(data, "configuration.load.", loadKeys...); err != nil {
 		return err
 	}
 	switch strings.ToUpper(conf.SourceFormat) {
-	case "AVRO", "CSV", "", "NEWLINE_DELIMITED_JSON":
+	case "AVRO", "PARQUET", "CSV", "", "NEWLINE_DELIMITED_JSON":
 	default:
 		return errNotImplemented("sourceFormat %s", conf.SourceFormat)
 	}
 	switch {
 	case conf.DestinationTable == nil:
 		return errInvalid("Required parameter is missing: configuration.load.destinationTable")
-	case conf.Autodetect && !strings.EqualFold(conf.SourceFormat, "AVRO"):
+	case conf.Autodetect && !describesItself(conf.SourceFormat):
 		return errNotImplemented("autodetect")
 	case conf.Encoding != "" && !strings.EqualFold(conf.Encoding, "UTF-8"):
 		return errNotImplemented("encoding %s", conf.Encoding)
@@ -43,6 +43,11 @@ func checkLoad(data []byte, conf *bq.JobConfigurationLoad, media []byte) error {
 		return errNotImplemented("a partition decorator: %s", conf.DestinationTable.TableId)
 	}
 	return checkDispositions(conf.CreateDisposition, conf.WriteDisposition)
+}
+
+// describesItself reports whether files of a format hold their schema.
+func describesItself(format string) bool {
+	return strings.EqualFold(format, "AVRO") || strings.EqualFold(format, formatParquet)
 }
 
 func checkDispositions(create, write string) error {
@@ -68,6 +73,7 @@ type rowSource interface {
 	// and returns false at the end.
 	next(row []driver.Value) (bool, error)
 	bind(cols []googlesql.Column) error
+	close()
 }
 
 // file is something to load.
@@ -77,10 +83,10 @@ type file struct {
 }
 
 // files are the files of a load job.
-func (s *Server) files(ctx context.Context, conf *bq.JobConfigurationLoad, media []byte) ([]file, error) {
+func (s *Server) files(ctx context.Context, conf *bq.JobConfigurationLoad, media *spool) ([]file, error) {
 	if media != nil {
 		return []file{{"the uploaded file", func(context.Context) (io.ReadCloser, error) {
-			return io.NopCloser(strings.NewReader(string(media))), nil
+			return io.NopCloser(media.reader()), nil
 		}}}, nil
 	}
 	var out []file
@@ -98,28 +104,31 @@ func (s *Server) files(ctx context.Context, conf *bq.JobConfigurationLoad, media
 
 // counter counts what is read of a file.
 type counter struct {
-	r io.Reader
+	io.Reader
 	n int64
 }
 
 func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
+	n, err := c.Reader.Read(p)
 	c.n += int64(n)
 	return n, err
 }
 
-func newSource(conf *bq.JobConfigurationLoad, r io.Reader) (rowSource, error) {
+// newSource reads rows from body.
+func newSource(conf *bq.JobConfigurationLoad, body *counter) (rowSource, error) {
 	switch strings.ToUpper(conf.SourceFormat) {
 	case "AVRO":
-		return newAvroSource(r, conf.UseAvroLogicalTypes)
+		return newAvroSource(body, conf.UseAvroLogicalTypes)
+	case formatParquet:
+		return newParquetSource(body)
 	case "NEWLINE_DELIMITED_JSON":
-		return newJSONSource(r, conf.IgnoreUnknownValues), nil
+		return newJSONSource(body, conf.IgnoreUnknownValues), nil
 	}
-	return newCSVSource(r, conf)
+	return newCSVSource(body, conf)
 }
 
 // runLoad runs a load job: all files or none.
-func (s *Server) runLoad(ctx context.Context, j *job, project string, media []byte) error {
+func (s *Server) runLoad(ctx context.Context, j *job, project string, media *spool) error {
 	conf := j.conf.Load
 	files, err := s.files(ctx, conf, media)
 	if err != nil {
@@ -131,7 +140,7 @@ func (s *Server) runLoad(ctx context.Context, j *job, project string, media []by
 		if cols, err = columnsOf(schema); err != nil {
 			return err
 		}
-	} else if strings.EqualFold(conf.SourceFormat, "AVRO") {
+	} else if describesItself(conf.SourceFormat) {
 		if cols, err = s.fileColumns(ctx, conf, files[0]); err != nil {
 			return err
 		}
@@ -181,10 +190,11 @@ func (s *Server) fileColumns(ctx context.Context, conf *bq.JobConfigurationLoad,
 		return nil, err
 	}
 	defer body.Close()
-	src, err := newSource(conf, body)
+	src, err := newSource(conf, &counter{Reader: body})
 	if err != nil {
 		return nil, loadError(f.name, err)
 	}
+	defer src.close()
 	cols := src.columns()
 	for i := range cols {
 		cols[i].Physical = fmt.Sprintf("c%d", i)
@@ -198,11 +208,12 @@ func (s *Server) loadFile(ctx context.Context, conf *bq.JobConfigurationLoad, f 
 		return 0, 0, err
 	}
 	defer body.Close()
-	count := &counter{r: body}
+	count := &counter{Reader: body}
 	src, err := newSource(conf, count)
 	if err != nil {
 		return 0, 0, err
 	}
+	defer src.close()
 	if err := src.bind(cols); err != nil {
 		return 0, 0, err
 	}

@@ -10,7 +10,6 @@ import (
 	"math"
 	"math/big"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/twmb/avro"
@@ -120,38 +119,14 @@ func avroType(n *avro.SchemaNode, name string, logical bool) (t *googlesql.Type,
 	return nil, false, errNotImplemented("Avro type %s (field %s)", n.Type, name)
 }
 
+func (s *avroSource) close() {}
+
 func (s *avroSource) columns() []googlesql.Column { return slices.Clone(s.cols) }
 
-// widens reports whether a value of type from may be loaded into to.
-func widens(from, to *googlesql.Type) bool {
-	if from.Equal(to) {
-		return true
-	}
-	return from.Kind == googlesql.Int64 && (to.Kind == googlesql.Float64 || to.Kind == googlesql.Numeric)
-}
-
-func (s *avroSource) bind(cols []googlesql.Column) error {
+func (s *avroSource) bind(cols []googlesql.Column) (err error) {
 	s.into = cols
-	s.to = make([]int, len(cols))
-	for _, c := range s.cols {
-		if !slices.ContainsFunc(cols, func(o googlesql.Column) bool { return strings.EqualFold(o.Name, c.Name) }) {
-			return errInvalid("Provided Schema does not match Table. Cannot add fields (field: %s)", c.Name)
-		}
-	}
-	for i, c := range cols {
-		s.to[i] = slices.IndexFunc(s.cols, func(o googlesql.Column) bool { return strings.EqualFold(o.Name, c.Name) })
-		if s.to[i] < 0 {
-			if c.Required {
-				return errInvalid("Provided Schema does not match Table. Field %s is missing in new schema", c.Name)
-			}
-			continue
-		}
-		from := s.cols[s.to[i]]
-		if !widens(from.Type, c.Type) {
-			return errInvalid("Provided Schema does not match Table. Field %s has changed type from %s to %s", c.Name, c.Type, from.Type)
-		}
-	}
-	return nil
+	s.to, err = matchColumns(s.cols, cols)
+	return err
 }
 
 func (s *avroSource) next(row []driver.Value) (bool, error) {

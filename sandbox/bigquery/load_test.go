@@ -229,7 +229,7 @@ func TestLoadRefusals(t *testing.T) {
 	ctx := within(t)
 	must(t, c.Dataset("d").Create(ctx, nil))
 	for text, change := range map[string]func(l *bq.Loader){
-		"sourceFormat PARQUET":                   func(l *bq.Loader) { l.Src.(*bq.GCSReference).SourceFormat = bq.Parquet },
+		"sourceFormat ORC":                       func(l *bq.Loader) { l.Src.(*bq.GCSReference).SourceFormat = bq.ORC },
 		"configuration.load.schemaUpdateOptions": func(l *bq.Loader) { l.SchemaUpdateOptions = []string{"ALLOW_FIELD_ADDITION"} },
 		"a partition decorator":                  func(l *bq.Loader) { l.Dst = c.Dataset("d").Table("b$20240101") },
 		"configuration.load.maxBadRecords":       func(l *bq.Loader) { l.Src.(*bq.GCSReference).MaxBadRecords = 3 },

@@ -25,6 +25,8 @@ func newJSONSource(r io.Reader, ignoreUnknown bool) *jsonSource {
 	return &jsonSource{r: bufio.NewReaderSize(r, 64<<10), ignore: ignoreUnknown}
 }
 
+func (s *jsonSource) close() {}
+
 func (s *jsonSource) columns() []googlesql.Column { return nil }
 
 func (s *jsonSource) bind(cols []googlesql.Column) error {
@@ -74,6 +76,8 @@ func newCSVSource(r io.Reader, conf *bq.JobConfigurationLoad) (*csvSource, error
 	}
 	return s, nil
 }
+
+func (s *csvSource) close() {}
 
 func (s *csvSource) columns() []googlesql.Column { return nil }
 

@@ -178,7 +178,6 @@ func TestTableLayoutsRefused(t *testing.T) {
 		"partition expiration":            {Schema: flightSchema, TimePartitioning: &bq.TimePartitioning{Type: bq.DayPartitioningType, Field: "window_start", Expiration: time.Hour}},
 		"table.rangePartitioning":         {Schema: flightSchema, RangePartitioning: &bq.RangePartitioning{Field: "flights", Range: &bq.RangePartitioningRange{Start: 0, End: 10, Interval: 1}}},
 		"table.externalDataConfiguration": {ExternalDataConfig: &bq.ExternalDataConfig{SourceFormat: bq.CSV, SourceURIs: []string{"gs://b/o"}}},
-		"table.expirationTime":            {Schema: flightSchema, ExpirationTime: time.Now().Add(time.Hour)},
 		"table.materializedView":          {MaterializedView: &bq.MaterializedViewDefinition{Query: "SELECT 1"}},
 		"a view in legacy SQL":            {ViewQuery: "SELECT 1", UseLegacySQL: true},
 	} {

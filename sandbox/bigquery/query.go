@@ -136,6 +136,7 @@ func (s *Server) runQuery(ctx context.Context, j *job, project string, q *queryJ
 	}
 	defer t.snap.close()
 	j.stats = t.statistics(false)
+	s.log.Debug("query", "job", j.ref.JobId, "sql", t.SQL)
 	if limit := q.conf.MaximumBytesBilled; limit > 0 && t.billed > limit {
 		j.stats.Query.TotalBytesBilled = 0
 		return billedLimit(limit, t.billed)

@@ -20,6 +20,7 @@ type Server struct {
 	catalog *catalog
 	jobs    *jobs
 	storage *objectStore
+	uploads *uploads
 
 	busy requests
 	lis  net.Listener
@@ -51,7 +52,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		log: cfg.Log, engine: eng, catalog: newCatalog(eng), jobs: newJobs(),
-		storage: newObjectStore(cfg.StorageEndpoint), lis: lis, done: make(chan struct{}),
+		storage: newObjectStore(cfg.StorageEndpoint), uploads: newUploads(), lis: lis, done: make(chan struct{}),
 	}
 	s.http = &http.Server{Handler: s.busy.track(s.routes()), ReadHeaderTimeout: 30 * time.Second, ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
 	go func() {
@@ -77,6 +78,7 @@ func (s *Server) Close() error {
 		s.err = s.http.Close()
 		<-s.done
 		s.jobs.wait()
+		s.uploads.close()
 		s.storage.close()
 		s.err = errors.Join(s.err, s.engine.close())
 	})
@@ -183,7 +185,7 @@ func (s *Server) routes() http.Handler {
 	handle("GET /projects/{project}/jobs/{job}", s.getJob)
 	handle("POST /projects/{project}/jobs/{job}/cancel", s.cancelJob)
 	mux.HandleFunc("POST /upload/bigquery/v2/projects/{project}/jobs", s.uploadJob)
-	mux.HandleFunc("PUT /upload/bigquery/v2/projects/{project}/jobs", s.resumeUpload)
+	mux.HandleFunc("PUT /upload/bigquery/v2/projects/{project}/jobs", s.uploadJob)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, errNotImplemented("%s %s", r.Method, r.URL.Path))
 	})

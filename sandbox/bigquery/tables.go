@@ -18,7 +18,7 @@ import (
 // What is not set by clients is ignored, as the service does.
 var tableKeys = []string{
 	"tableReference", "friendlyName", "description", "labels", "schema", "timePartitioning", "clustering",
-	"requirePartitionFilter", "view", "type", "creationTime", "lastModifiedTime", "location", "numBytes", "numRows",
+	"requirePartitionFilter", "expirationTime", "view", "type", "creationTime", "lastModifiedTime", "location", "numBytes", "numRows",
 	"numLongTermBytes", "numTotalLogicalBytes", "numActiveLogicalBytes", "numPartitions",
 }
 

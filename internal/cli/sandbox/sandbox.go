@@ -18,7 +18,7 @@ import (
 )
 
 // services have a port each.
-var services = []string{"kafka", "pubsub", "bigtable", "bigquery", "dataflow", "storage"}
+var services = []string{"kafka", "pubsub", "bigtable", "bigquery", "transfer", "dataflow", "storage"}
 
 type options struct {
 	project    string
@@ -36,8 +36,8 @@ func New(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sandbox",
 		Short: "Run the whole platform on this machine",
-		Long: `Run Kafka, Pub/Sub, Bigtable, BigQuery, Dataflow and Cloud Storage in one
-process on loopback, until Ctrl-C. Everything is kept in memory: the sandbox
+		Long: `Run Kafka, Pub/Sub, Bigtable, BigQuery with its Data Transfer API, Dataflow and
+Cloud Storage in one process on loopback, until Ctrl-C. Everything is kept in memory: the sandbox
 starts empty and leaves nothing behind.
 
 The official clients find the services by the environment variables that are

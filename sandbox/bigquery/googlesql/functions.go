@@ -34,7 +34,7 @@ func init() {
 		"TRIM": trim("trim"), "LTRIM": trim("ltrim"), "RTRIM": trim("rtrim"),
 		"STARTS_WITH": signature(TBool, "starts_with(%s, %s)", TString, TString), "ENDS_WITH": signature(TBool, "ends_with(%s, %s)", TString, TString),
 		"STRPOS": signature(TInt64, "strpos(%s, %s)", TString, TString), "CONTAINS_SUBSTR": nil,
-		"REPLACE": fnReplace, "REVERSE": signature(TString, "reverse(%s)", TString),
+		"REPLACE": fnReplace, "NORMALIZE": signature(TString, "nfc_normalize(%s)", TString), "REVERSE": signature(TString, "reverse(%s)", TString),
 		"REPEAT": signature(TString, "repeat(%s, %s)", TString, TInt64), "SUBSTR": fnSubstr, "SUBSTRING": fnSubstr,
 		"LEFT": fnLeft, "RIGHT": fnRight, "LPAD": pad("lpad"), "RPAD": pad("rpad"), "SPLIT": fnSplit,
 		"REGEXP_CONTAINS": signature(TBool, "regexp_matches(%s, %s)", TString, TString),

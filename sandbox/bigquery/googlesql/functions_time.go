@@ -283,6 +283,9 @@ func convert(r *resolver, x *callExpr, args []*rexpr, to *Type, from ...Kind) (*
 }
 
 func fnTimestamp(r *resolver, x *callExpr, args []*rexpr) (*rexpr, error) {
+	if zone, ok := zoneOf(x, args); ok && args[0].typ.is(Date, Datetime) {
+		return derive("timezone('UTC', timezone('"+zone+"', CAST("+args[0].sql+" AS TIMESTAMP)))", TTimestamp, args[0]), nil
+	}
 	return convert(r, x, args, TTimestamp, String, Date, Datetime)
 }
 
@@ -293,6 +296,9 @@ func fnDate(r *resolver, x *callExpr, args []*rexpr) (*rexpr, error) {
 			return nil, err
 		}
 		return derive("make_date("+join(es)+")", TDate, es...), nil
+	}
+	if zone, ok := zoneOf(x, args); ok && args[0].typ.is(Timestamp) {
+		return derive("CAST("+clockSQL(args[0].sql, zone)+" AS DATE)", TDate, args[0]), nil
 	}
 	return convert(r, x, args, TDate, String, Timestamp, Datetime)
 }
@@ -305,6 +311,9 @@ func fnDatetime(r *resolver, x *callExpr, args []*rexpr) (*rexpr, error) {
 		}
 		es[5] = derive("CAST("+es[5].sql+" AS DOUBLE)", TFloat64, es[5])
 		return derive("make_timestamp("+join(es)+")", TDatetime, es...), nil
+	}
+	if zone, ok := zoneOf(x, args); ok && args[0].typ.is(Timestamp) {
+		return derive(clockSQL(args[0].sql, zone), TDatetime, args[0]), nil
 	}
 	return convert(r, x, args, TDatetime, String, Timestamp, Date)
 }

@@ -18,7 +18,7 @@ var words = func() map[string]bool {
 		BIGINT DOUBLE DECIMAL BOOLEAN VARCHAR BLOB INTERVAL TIMESTAMPTZ INTEGER HUGEINT STRUCT
 		COALESCE NULLIF coalesce abs sign ceil floor trunc round greatest least sqrt ln log10 exp pow isnan isinf random uuid error
 		lower upper length octet_length strlen trim ltrim rtrim starts_with ends_with strpos replace reverse repeat substring left right lpad rpad
-		string_split regexp_matches regexp_full_match regexp_extract regexp_replace printf hex unhex to_base64 from_base64 md5 sha1 sha256 encode decode chr
+		timezone nfc_normalize string_split regexp_matches regexp_full_match regexp_extract regexp_replace printf hex unhex to_base64 from_base64 md5 sha1 sha256 encode decode chr
 		len list_reverse array_to_string list_transform list_filter generate_series range unnest list_extract list_slice list_contains list_count
 		struct_extract list xor make_date make_timestamp epoch_us date_trunc date_diff date_part dayofweek last_day strftime strptime
 		to_days to_months to_microseconds
