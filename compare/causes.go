@@ -3,152 +3,331 @@ package compare
 import (
 	"math/big"
 	"slices"
-	"strings"
+	"time"
 )
 
 // This file attributes causes, without I/O (invariant C5).
 //
-// A flaw set is a hypothesis: "the batch side dropped late events and the
-// stream side counted duplicates". It holds if the raw events, seen through
-// its flaws, reproduce both sides' values in all metrics; an absent row is
-// zero events. A set that holds is minimal if no proper subset holds. One
-// minimal set: proven. Several: likely, for either may be what happened. None:
-// unexplained.
+// A flaw set is a hypothesis: "the batch side dropped late events and the stream side
+// counted duplicates". It holds if the raw events, seen through its flaws, reproduce
+// both sides' values in all metrics; an absent row is zero events. A set that holds is
+// minimal if no proper subset holds. One minimal set: proven. Several: likely, for
+// either may be what happened. None: unexplained.
+//
+// A flaw is a hypothesis only where the key has evidence of it: without a late event,
+// a duplicate, a dead letter or an earlier load the values that it gives are those
+// without it, and a smaller set holds. What needs more than the key, a missing load or
+// a shift, is looked for only where the keys around it show it.
 
-// flaw is a set of what may have gone wrong.
-type flaw uint8
-
+// The sides by number.
 const (
-	lateBatch flaw = 1 << iota
-	duplicatesBatch
-	lateStream
-	duplicatesStream
+	batchSide = iota
+	streamSide
 )
 
-const (
-	batchFlaws  = lateBatch | duplicatesBatch
-	streamFlaws = lateStream | duplicatesStream
-)
-
-// Causes by flaw, in the order in which they are named.
-var flawNames = []struct {
-	flaw flaw
-	name string
-}{
-	{lateBatch, "late_dropped_by_batch"},
-	{duplicatesBatch, "duplicates_in_batch"},
-	{lateStream, "late_dropped_by_stream"},
-	{duplicatesStream, "duplicates_in_stream"},
+// subject is a key, or the forms of a key taken for one, with its raw events.
+type subject struct {
+	rules    []metricRule
+	sides    [2]sideValue
+	groups   []eventGroup // by slot
+	window   slots
+	loads    []loadTime // batch loads by whose time the batch side may have been made
+	unloaded bool       // no key of the window is on the batch side
+	shifts   []int64    // shiftOffsets in slots; nil: no shift is looked for
 }
 
-func (f flaw) String() string {
-	var names []string
-	for _, n := range flawNames {
-		if f&n.flaw != 0 {
-			names = append(names, n.name)
-		}
+// loadTime is when a batch load ended.
+type loadTime struct {
+	number int  // as view.load has it
+	early  bool // before the cut-off was over
+}
+
+// finding is what the raw events say of a key.
+type finding struct {
+	sets    []flaw     // that hold, minimal, but for those with a shift
+	shifts  []shiftHit // that hold too if the offset is what most keys say
+	holds   [2]bool    // something reproduces this side
+	exact   bool       // the events give what both sides have
+	problem string     // why nothing is looked for
+	facts   facts
+}
+
+// facts are counts of events of the key's window, for people.
+type facts struct {
+	events      int64 // that the stream side has read
+	afterCutoff int64
+	repeats     int64 // records and deliveries beyond one for each event
+	late        int64
+	undelivered int64
+	lost        int64
+	afterLoad   int64     // in a set with batch_restated: arrived after the load
+	load        int       // that load, from 1
+	forms       int       // keys that are forms of this one
+	loadedAt    time.Time // when that load ended
+}
+
+// transforms are what types may do on each side, by flaw.
+var transforms = [2]map[transform]flaw{
+	batchSide:  {asIs: 0, rounds: roundedBatch, overflows: overflowBatch},
+	streamSide: {asIs: 0, rounds: roundedStream, overflows: overflowStream},
+}
+
+// attribute says which flaw sets hold.
+func (s subject) attribute() finding {
+	f := finding{facts: s.facts()}
+	if s.inconsistent(s.window) {
+		f.problem = "deliveries of one event carry different values"
+		return f
 	}
-	return strings.Join(names, " + ")
-}
-
-// sideValue is what a side has for a key.
-type sideValue struct {
-	present bool
-	values  []*big.Int // per metric; nil is NULL
-}
-
-// modelValues is what a side would have, were it computed in a given way from
-// the raw events.
-type modelValues struct {
-	events int64
-	values []*big.Int // per metric; nil is NULL
-}
-
-// evidence is what the raw events say of a key.
-type evidence struct {
-	inconsistent bool // deliveries of one event carry different values
-	models       [eventSets][countings]modelValues
-}
-
-// reproduces reports whether the model gives exactly what the side has.
-func (m modelValues) reproduces(s sideValue) bool {
-	if m.events == 0 || !s.present {
-		return m.events == 0 && !s.present
-	}
-	for i, v := range s.values {
-		if !sameValue(v, m.values[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func sameValue(a, b *big.Int) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return a.Cmp(b) == 0
-}
-
-// holds reports whether a side's part of a flaw set reproduces its value.
-// Duplicates are of two kinds, and a side may have counted either: records
-// that their producer sent twice, or all deliveries.
-func (e *evidence) holds(s sideValue, late eventSet, dropsLate, countsDuplicates bool) bool {
-	set := setAll
-	if dropsLate {
-		set = late
-	}
-	if !countsDuplicates {
-		return e.models[set][countIDs].reproduces(s)
-	}
-	return e.models[set][countRecords].reproduces(s) || e.models[set][countDeliveries].reproduces(s)
-}
-
-// attribute says why a key differs. ev is nil where there are no raw events.
-func attribute(batch, stream sideValue, ev *evidence) (cause, status string) {
-	if ev == nil || ev.inconsistent {
-		return Unexplained, Unexplained
-	}
-	ofBatch := minimal(batchFlaws, func(f flaw) bool {
-		return ev.holds(batch, setCutoff, f&lateBatch != 0, f&duplicatesBatch != 0)
-	})
-	ofStream := minimal(streamFlaws, func(f flaw) bool {
-		return ev.holds(stream, setOnTime, f&lateStream != 0, f&duplicatesStream != 0)
-	})
-	// A set holds if its batch part holds for the batch side and its stream
-	// part for the stream side, so minimal sets are the pairs of minimal parts.
-	var sets []string
-	for _, b := range ofBatch {
-		for _, s := range ofStream {
-			if b|s != 0 { // no flaw at all makes no difference
-				sets = append(sets, (b | s).String())
+	ofStream := s.streamSets()
+	f.holds[streamSide] = len(ofStream) > 0
+	for _, u := range s.universes() {
+		ofBatch := s.batchSets(u.fates, &f.facts)
+		f.holds[batchSide] = f.holds[batchSide] || len(ofBatch) > 0
+		for _, b := range ofBatch {
+			for _, t := range ofStream {
+				f.sets = append(f.sets, u.flaw|b|t)
 			}
 		}
 	}
-	slices.Sort(sets)
-	switch len(sets) {
-	case 0:
-		return Unexplained, Unexplained
-	case 1:
-		return sets[0], Proven
-	default:
-		return strings.Join(sets, " or "), Likely
+	if slices.Contains(f.sets, 0) { // the events give what both sides have
+		f.sets, f.exact = nil, true
+		return f
+	}
+	f.sets = minimalSets(f.sets)
+	for _, hit := range s.shiftSets() {
+		for _, t := range ofStream {
+			f.shifts = append(f.shifts, shiftHit{hit.flaws | t, hit.offsets})
+		}
+	}
+	return f
+}
+
+// universe is which events there were that the batch side may have had.
+type universe struct {
+	flaw  flaw
+	fates fateSet
+}
+
+// universes are the events that the stream side has read and, where there are any,
+// those that never came to be counted by it.
+func (s subject) universes() []universe {
+	var have fateSet
+	for _, g := range s.groups {
+		for _, r := range g.records {
+			for f := range fates {
+				if s.window.holds(g.slot) && r.of[f] > 0 {
+					have |= 1 << f
+				}
+			}
+		}
+	}
+	all := []universe{{0, onStream}}
+	for _, further := range []universe{{droppedByBridge, 1 << undelivered}, {cutByDrain, 1 << lost}} {
+		if have&further.fates == 0 {
+			continue
+		}
+		for _, u := range slices.Clone(all) {
+			all = append(all, universe{u.flaw | further.flaw, u.fates | further.fates})
+		}
+	}
+	return all
+}
+
+// transformsOf are those that a side's values may show.
+func (s subject) transformsOf(of int) []transform {
+	out := []transform{asIs}
+	for _, m := range s.rules {
+		if m.places[of] >= 0 && !slices.Contains(out, rounds) {
+			out = append(out, rounds)
+		}
+	}
+	if s.large() {
+		out = append(out, overflows)
+	}
+	return out
+}
+
+var least32 = new(big.Rat).SetInt(new(big.Int).Rsh(two32, 1))
+
+// large reports whether some value could be beyond what 32 bits hold.
+func (s subject) large() bool {
+	for i, m := range s.rules {
+		total := new(big.Rat)
+		for _, g := range s.groups {
+			if !s.window.holds(g.slot) {
+				continue
+			}
+			times := whole(view{fates: 1<<fates - 1, counting: countDeliveries}.times(g, s.window))
+			if m.merge == mergeCount {
+				total.Add(total, times.Mul(times, whole(g.n)))
+			} else if v := g.values[i].value; v != nil {
+				total.Add(total, times.Mul(times, new(big.Rat).Abs(v)))
+			}
+		}
+		if total.Cmp(least32) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// streamSets are the stream side's flaws that reproduce it.
+func (s subject) streamSets() []flaw {
+	var found []flaw
+	for _, t := range s.transformsOf(streamSide) {
+		for c := range countings {
+			for _, fates := range []fateSet{onStream, aggregated} {
+				if s.reproduces(streamSide, s.window, view{fates: fates, counting: c}, t) {
+					f := transforms[streamSide][t]
+					if c != countIDs {
+						f |= duplicatesStream
+					}
+					if fates == aggregated {
+						f |= lateStream
+					}
+					found = append(found, f)
+				}
+			}
+		}
+	}
+	return minimalSets(found)
+}
+
+// batchSets are the batch side's flaws that reproduce it from events of these fates.
+func (s subject) batchSets(fates fateSet, facts *facts) []flaw {
+	type time struct {
+		flaw   flaw
+		cutoff bool
+		load   int
+	}
+	times := []time{{}, {lateBatch, true, 0}}
+	for _, load := range s.loads {
+		v := view{fates: fates, load: load.number, counting: countRecords}
+		// A load that took all is no further hypothesis; nor is one after the cut-off
+		// that took what the cut-off let it take.
+		if s.sameEvents(v, view{fates: fates, counting: countRecords}) || !load.early && s.sameEvents(v, view{fates: fates, cutoff: true, counting: countRecords}) {
+			continue
+		}
+		times = append(times, time{restatedBatch, false, load.number})
+	}
+	var found []flaw
+	if s.unloaded && !s.sides[batchSide].present {
+		found = append(found, unloadedBatch)
+	}
+	for _, t := range s.transformsOf(batchSide) {
+		for c := range countings {
+			for _, when := range times {
+				if s.reproduces(batchSide, s.window, view{fates, when.cutoff, when.load, c}, t) {
+					f := when.flaw | transforms[batchSide][t]
+					if c != countIDs {
+						f |= duplicatesBatch
+					}
+					if when.load > 0 {
+						facts.load = when.load
+						facts.afterLoad = facts.events - view{fates: onStream, load: when.load}.number(s.groups, s.window)
+					}
+					found = append(found, f)
+				}
+			}
+		}
+	}
+	return minimalSets(found)
+}
+
+// sameEvents reports whether two views take the same records.
+func (s subject) sameEvents(a, b view) bool {
+	return !slices.ContainsFunc(s.groups, func(g eventGroup) bool {
+		return s.window.holds(g.slot) && a.times(g, s.window) != b.times(g, s.window)
+	})
+}
+
+// shiftSets are the batch side's flaws that reproduce it from the events of a shifted
+// window.
+func (s subject) shiftSets() []shiftHit {
+	hits := map[flaw]offsetSet{}
+	for o, by := range s.shifts {
+		window := slots{s.window.from + by, s.window.to + by}
+		if s.inconsistent(window) {
+			continue
+		}
+		for c := range countings {
+			for _, cutoff := range []bool{false, true} {
+				if s.reproduces(batchSide, window, view{fates: onStream, cutoff: cutoff, counting: c}, asIs) {
+					f := shiftedBatch
+					if c != countIDs {
+						f |= duplicatesBatch
+					}
+					if cutoff {
+						f |= lateBatch
+					}
+					hits[f] |= 1 << o
+				}
+			}
+		}
+	}
+	var out []shiftHit
+	for _, f := range sortedFlaws(hits) {
+		out = append(out, shiftHit{f, hits[f]})
+	}
+	return out
+}
+
+func sortedFlaws(m map[flaw]offsetSet) []flaw {
+	var out []flaw
+	for f := range m {
+		out = append(out, f)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (s subject) inconsistent(window slots) bool {
+	return slices.ContainsFunc(s.groups, func(g eventGroup) bool { return window.holds(g.slot) && g.inconsistent > 0 })
+}
+
+func (s subject) facts() facts {
+	n := func(v view) int64 { return v.number(s.groups, s.window) }
+	all := n(view{fates: onStream})
+	return facts{
+		events:      all,
+		afterCutoff: all - n(view{fates: onStream, cutoff: true}),
+		repeats:     n(view{fates: onStream, counting: countDeliveries}) - all,
+		late:        all - n(view{fates: aggregated}),
+		undelivered: n(view{fates: onStream | 1<<undelivered}) - all,
+		lost:        n(view{fates: onStream | 1<<lost}) - all,
 	}
 }
 
-// minimal returns the subsets of all for which holds is true and is false for
-// every proper subset.
-func minimal(all flaw, holds func(flaw) bool) []flaw {
-	var found []flaw
-	// In numerical order every proper subset comes before its supersets.
-	for f := flaw(0); f <= all; f++ {
-		if f&^all != 0 {
-			continue
+// conclude says why a key differs: by what holds for it, by what holds for its forms
+// taken for one key, and by the shift that its day shows.
+func (f finding) conclude(forms *finding, day *shiftFound, unverified bool) (sets []flaw, cause, status string) {
+	var weak flaw
+	sets = slices.Clone(f.sets)
+	if forms != nil {
+		for _, s := range forms.sets {
+			sets = append(sets, s|keyForm)
 		}
-		covered := slices.ContainsFunc(found, func(m flaw) bool { return f&m == m })
-		if !covered && holds(f) {
-			found = append(found, f)
+		if forms.exact {
+			sets = append(sets, keyForm)
 		}
 	}
-	return found
+	// A shift that the day does not prove is looked at where nothing else holds: among
+	// so many offsets one fits by coincidence.
+	if day != nil && (day.proven || len(sets) == 0) {
+		for _, h := range f.shifts {
+			if h.offsets&day.offsets != 0 {
+				sets = append(sets, h.flaws)
+			}
+		}
+		if !day.proven {
+			weak = shiftedBatch
+		}
+	}
+	if unverified {
+		weak = allFlaws
+	}
+	sets = minimalSets(sets)
+	cause, status = causeOf(sets, weak)
+	return sets, cause, status
 }

@@ -17,12 +17,22 @@ type delivery struct {
 	inTime   bool // arrived before the batch cut-off
 	late     bool // is in the stream's late table
 	value    int64
+	fate     fate // undelivered or lost; else late says
+	loads    int  // batch loads that had ended when it arrived
+	slot     int64
+}
+
+func (d delivery) fared() fate {
+	if d.late {
+		return tooLate
+	}
+	return d.fate
 }
 
 // seenThrough computes, straight from the definition, what a side has that
 // drops late deliveries or counts duplicates. It shares nothing with the code
 // under test.
-func seenThrough(ds []delivery, keep func(delivery) bool, c counting) (n int64, sum *big.Int, low *big.Int) {
+func seenThrough(ds []delivery, keep func(delivery) bool, c counting) (n int64, sum *big.Rat, low *big.Rat) {
 	seen := map[string]bool{}
 	for i, d := range ds {
 		if !keep(d) {
@@ -35,54 +45,107 @@ func seenThrough(ds []delivery, keep func(delivery) bool, c counting) (n int64, 
 		seen[id] = true
 		n++
 		if sum == nil {
-			sum = new(big.Int)
+			sum = new(big.Rat)
 		}
-		sum.Add(sum, big.NewInt(d.value))
-		if low == nil || low.Cmp(big.NewInt(d.value)) > 0 {
-			low = big.NewInt(d.value)
+		sum.Add(sum, whole(d.value))
+		if low == nil || low.Cmp(whole(d.value)) > 0 {
+			low = whole(d.value)
 		}
 	}
 	return n, sum, low
 }
 
+// An event set is a subset of the deliveries of a key's events.
+type eventSet int
+
+const (
+	setAll    eventSet = iota // every delivery
+	setCutoff                 // those whose report arrived at or before the batch cut-off
+	setOnTime                 // those that are not in the late table
+	eventSets
+)
+
 var keeps = [eventSets]func(delivery) bool{
-	setAll:    func(delivery) bool { return true },
-	setCutoff: func(d delivery) bool { return d.inTime },
-	setOnTime: func(d delivery) bool { return !d.late },
+	setAll:    func(d delivery) bool { return d.fared() <= tooLate },
+	setCutoff: func(d delivery) bool { return d.fared() <= tooLate && d.inTime },
+	setOnTime: func(d delivery) bool { return d.fared() == counted },
 }
 
-func evidenceOf(ds []delivery) *evidence {
-	if len(ds) == 0 {
-		return nil
-	}
-	ev := &evidence{}
-	for s := range eventSets {
-		for c := range countings {
-			n, sum, low := seenThrough(ds, keeps[s], c)
-			ev.models[s][c] = modelValues{n, []*big.Int{big.NewInt(n), sum, low}}
+// testRules are those of a count, a sum and a minimum.
+var testRules = []metricRule{
+	{name: "n", merge: mergeCount, places: [2]int{-1, -1}},
+	{name: "sum", merge: mergeSum, places: [2]int{-1, -1}},
+	{name: "low", merge: mergeMin, places: [2]int{-1, -1}},
+}
+
+// groupsOf is what the evidence query would say of deliveries; values are those of an
+// event, after its number.
+func groupsOf(ds []delivery, values func(delivery) []*big.Rat) []eventGroup {
+	byEvent := map[string]int{}
+	positions := map[string]int{}
+	var groups []eventGroup
+	for _, d := range ds {
+		i, ok := byEvent[d.event]
+		if !ok {
+			i = len(groups)
+			byEvent[d.event] = i
+			g := eventGroup{slot: d.slot, n: 1, values: []metricParts{{}}}
+			for _, v := range values(d) {
+				g.values = append(g.values, metricParts{value: v, rounded: [2]*big.Rat{v, v}})
+			}
+			groups = append(groups, g)
 		}
+		at := d.event + "/" + d.position
+		r, ok := positions[at]
+		if !ok {
+			r = len(groups[i].records)
+			positions[at] = r
+			arrival := int64(1)
+			if !d.inTime {
+				arrival = 1000
+			}
+			groups[i].records = append(groups[i].records, recordSign{arrival: arrival, loads: d.loads})
+		}
+		groups[i].records[r].of[d.fared()]++
 	}
-	return ev
+	slices.SortStableFunc(groups, func(a, b eventGroup) int { return int(a.slot - b.slot) })
+	return groups
+}
+
+func oneValue(d delivery) []*big.Rat { return []*big.Rat{whole(d.value), whole(d.value)} }
+
+func subjectOf(ds []delivery, batch, stream sideValue) subject {
+	return subject{rules: testRules, sides: [2]sideValue{batch, stream}, groups: groupsOf(ds, oneValue), window: slots{0, 1}}
+}
+
+// causeFor attributes a cause to a key by itself.
+func causeFor(s subject) (cause, status string) {
+	_, cause, status = s.attribute().conclude(nil, nil, false)
+	return cause, status
 }
 
 func sideOf(ds []delivery, s eventSet, c counting) sideValue {
 	n, sum, low := seenThrough(ds, keeps[s], c)
 	if n == 0 {
-		return sideValue{values: []*big.Int{nil, nil, nil}}
+		return sideValue{values: []*big.Rat{nil, nil, nil}}
 	}
-	return sideValue{true, []*big.Int{big.NewInt(n), sum, low}}
+	return sideValue{true, []*big.Rat{whole(n), sum, low}}
 }
 
 // Events for the table: a plain one, one whose report came after the cut-off,
 // one that its producer sent twice, one that was published twice, and one that
 // the stream had to drop.
 var (
-	onTime    = delivery{"a", "p1", true, false, 10}
-	after     = delivery{"b", "p2", false, false, 7}
-	sentTwice = []delivery{{"c", "p3", true, false, 5}, {"c", "p4", true, false, 5}}
-	published = []delivery{{"d", "p5", true, false, 3}, {"d", "p5", true, false, 3}}
-	tooLate   = delivery{"e", "p6", true, true, 2}
+	onTime    = delivered("a", "p1", true, false, 10)
+	after     = delivered("b", "p2", false, false, 7)
+	sentTwice = []delivery{delivered("c", "p3", true, false, 5), delivered("c", "p4", true, false, 5)}
+	published = []delivery{delivered("d", "p5", true, false, 3), delivered("d", "p5", true, false, 3)}
+	dropped   = delivered("e", "p6", true, true, 2)
 )
+
+func delivered(event, position string, inTime, late bool, value int64) delivery {
+	return delivery{event: event, position: position, inTime: inTime, late: late, value: value}
+}
 
 func deliveries(parts ...any) []delivery {
 	var out []delivery
@@ -99,10 +162,10 @@ func deliveries(parts ...any) []delivery {
 
 func TestAttribute(t *testing.T) {
 	values := func(n, sum, low int64) sideValue {
-		return sideValue{true, []*big.Int{big.NewInt(n), big.NewInt(sum), big.NewInt(low)}}
+		return sideValue{true, []*big.Rat{whole(n), whole(sum), whole(low)}}
 	}
-	gone := sideValue{values: []*big.Int{nil, nil, nil}}
-	twiceAndLate := []delivery{{"a", "p1", true, true, 4}, {"a", "p2", true, false, 4}, {"z", "p3", true, true, 4}}
+	gone := sideValue{values: []*big.Rat{nil, nil, nil}}
+	twiceAndLate := []delivery{delivered("a", "p1", true, true, 4), delivered("a", "p2", true, false, 4), delivered("z", "p3", true, true, 4)}
 	tests := []struct {
 		name          string
 		ds            []delivery
@@ -115,26 +178,26 @@ func TestAttribute(t *testing.T) {
 		{"deliveries counted twice in batch", deliveries(onTime, sentTwice, published), values(5, 26, 3), values(3, 18, 3), "duplicates_in_batch", Proven},
 		{"records counted twice in stream", deliveries(onTime, sentTwice, published), values(3, 18, 3), values(4, 23, 3), "duplicates_in_stream", Proven},
 		{"deliveries counted twice in stream", deliveries(onTime, published), values(2, 13, 3), values(3, 16, 3), "duplicates_in_stream", Proven},
-		{"late dropped by stream", deliveries(onTime, tooLate), values(2, 12, 2), values(1, 10, 10), "late_dropped_by_stream", Proven},
-		{"missing key: stream dropped all", deliveries(tooLate), values(1, 2, 2), gone, "late_dropped_by_stream", Proven},
+		{"late dropped by stream", deliveries(onTime, dropped), values(2, 12, 2), values(1, 10, 10), "late_dropped_by_stream", Proven},
+		{"missing key: stream dropped all", deliveries(dropped), values(1, 2, 2), gone, "late_dropped_by_stream", Proven},
 		{"both flaws on the batch side", deliveries(onTime, after, sentTwice), values(3, 20, 5), values(3, 22, 5), "late_dropped_by_batch + duplicates_in_batch", Proven},
-		{"both flaws on the stream side", deliveries(onTime, sentTwice, tooLate), values(3, 17, 2), values(3, 20, 5), "late_dropped_by_stream + duplicates_in_stream", Proven},
+		{"both flaws on the stream side", deliveries(onTime, sentTwice, dropped), values(3, 17, 2), values(3, 20, 5), "late_dropped_by_stream + duplicates_in_stream", Proven},
 		{"late in batch, duplicates in stream", deliveries(onTime, after, sentTwice), values(2, 15, 5), values(4, 27, 5), "late_dropped_by_batch + duplicates_in_stream", Proven},
 		{"duplicates in both, of different kinds", deliveries(onTime, sentTwice, published), values(4, 23, 3), values(5, 26, 3), "duplicates_in_batch + duplicates_in_stream", Proven},
-		{"all four flaws", deliveries(onTime, after, sentTwice, published, tooLate), values(5, 25, 2), values(6, 33, 3),
+		{"all four flaws", deliveries(onTime, after, sentTwice, published, dropped), values(5, 25, 2), values(6, 33, 3),
 			"late_dropped_by_batch + duplicates_in_batch + late_dropped_by_stream + duplicates_in_stream", Proven},
 		{"an event late once and counted once", twiceAndLate, values(3, 12, 4), values(1, 4, 4), "duplicates_in_batch + late_dropped_by_stream", Proven},
 		{"the difference equals the duplicates, but not the values", deliveries(onTime, after, sentTwice), values(2, 12, 5), values(3, 22, 5), Unexplained, Unexplained},
 		{"count fits, sum does not", deliveries(onTime, after), values(1, 11, 10), values(2, 17, 7), Unexplained, Unexplained},
 		{"one side fits, the other not", deliveries(onTime, after), values(1, 10, 10), values(2, 18, 7), Unexplained, Unexplained},
 		{"a row of zeros is not an absent row", deliveries(after), values(0, 0, 0), values(1, 7, 7), Unexplained, Unexplained},
-		{"NULL is not zero", deliveries(onTime), sideValue{true, []*big.Int{big.NewInt(1), nil, nil}}, values(1, 10, 10), Unexplained, Unexplained},
+		{"NULL is not zero", deliveries(onTime), sideValue{true, []*big.Rat{whole(1), nil, nil}}, values(1, 10, 10), Unexplained, Unexplained},
 		{"no events at all", nil, values(1, 1, 1), gone, Unexplained, Unexplained},
 		{"nothing is wrong with either value", deliveries(onTime), values(1, 10, 10), values(1, 10, 10), Unexplained, Unexplained},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			cause, status := attribute(tt.batch, tt.stream, evidenceOf(tt.ds))
+			cause, status := causeFor(subjectOf(tt.ds, tt.batch, tt.stream))
 			if cause != tt.cause || status != tt.status {
 				t.Errorf("attribute = %s, %s; want %s, %s", cause, status, tt.cause, tt.status)
 			}
@@ -143,24 +206,21 @@ func TestAttribute(t *testing.T) {
 
 	t.Run("several sets fit: likely", func(t *testing.T) {
 		// One sum alone cannot tell a dropped -5 from a +5 counted twice.
-		ds := []delivery{{"a", "p1", true, false, 5}, {"a", "p2", true, false, 5}, {"b", "p3", false, false, -5}}
-		ev := evidenceOf(ds)
-		for s := range eventSets {
-			for c := range countings {
-				ev.models[s][c].values = ev.models[s][c].values[1:2]
-			}
-		}
-		one := func(n int64) sideValue { return sideValue{true, []*big.Int{big.NewInt(n)}} }
-		cause, status := attribute(one(5), one(0), ev)
+		ds := []delivery{delivered("a", "p1", true, false, 5), delivered("a", "p2", true, false, 5), delivered("b", "p3", false, false, -5)}
+		one := func(n int64) sideValue { return sideValue{true, []*big.Rat{nil, whole(n)}} }
+		s := subjectOf(ds, one(5), one(0))
+		s.rules = slices.Clone(testRules[:2])
+		s.rules[0].merge = mergeUnknown
+		cause, status := causeFor(s)
 		if want := "duplicates_in_batch or late_dropped_by_batch"; cause != want || status != Likely {
 			t.Errorf("attribute = %s, %s; want %s, likely", cause, status, want)
 		}
 	})
 
 	t.Run("deliveries of one event disagree: nothing is proven", func(t *testing.T) {
-		ev := evidenceOf(deliveries(onTime, after))
-		ev.inconsistent = true
-		if cause, status := attribute(values(1, 10, 10), values(2, 17, 7), ev); status != Unexplained || cause != Unexplained {
+		s := subjectOf(deliveries(onTime, after), values(1, 10, 10), values(2, 17, 7))
+		s.groups[1].inconsistent = 1
+		if cause, status := causeFor(s); status != Unexplained || cause != Unexplained {
 			t.Errorf("attribute = %s, %s; want unexplained", cause, status)
 		}
 	})
@@ -175,7 +235,7 @@ func drawDeliveries(t *rapid.T) []delivery {
 			offset++
 			inTime := rapid.Bool().Draw(t, "inTime")
 			for range rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "deliveries") {
-				ds = append(ds, delivery{fmt.Sprint("e", e), fmt.Sprint("p", offset), inTime, rapid.Bool().Draw(t, "late"), value})
+				ds = append(ds, delivered(fmt.Sprint("e", e), fmt.Sprint("p", offset), inTime, rapid.Bool().Draw(t, "late"), value))
 			}
 		}
 	}
@@ -201,7 +261,7 @@ var (
 )
 
 func sameSide(a, b sideValue) bool {
-	return a.present == b.present && slices.EqualFunc(a.values, b.values, sameValue)
+	return a.present == b.present && slices.EqualFunc(a.values, b.values, testRules[1].same)
 }
 
 // fitting lists, by brute force and from the definition, every flaw set that
@@ -242,7 +302,7 @@ func TestAttributeFindsWhatHappened(t *testing.T) {
 			return // exact, whatever happened
 		}
 		did := b.flaws | s.flaws
-		cause, status := attribute(batch, stream, evidenceOf(ds))
+		cause, status := causeFor(subjectOf(ds, batch, stream))
 		switch status {
 		case Proven:
 			if f := flawsOf(cause); f&^did != 0 || f == 0 {
@@ -272,13 +332,13 @@ func TestAttributeProvesNothingWrongly(t *testing.T) {
 			side := sideOf(ds, w.set, w.counting)
 			if side.present && rapid.Bool().Draw(t, "corrupt "+name) {
 				i := rapid.IntRange(0, len(side.values)-1).Draw(t, "metric")
-				side.values[i] = new(big.Int).Add(side.values[i], big.NewInt(rapid.Int64Range(-2, 2).Draw(t, "by")))
+				side.values[i] = new(big.Rat).Add(side.values[i], whole(rapid.Int64Range(-2, 2).Draw(t, "by")))
 			}
 			return side
 		}
 		batch, stream := draw("batch", batchWays), draw("stream", streamWays)
 		fit := fitting(ds, batch, stream)
-		cause, status := attribute(batch, stream, evidenceOf(ds))
+		cause, status := causeFor(subjectOf(ds, batch, stream))
 		switch {
 		case status == Proven:
 			f := flawsOf(cause)

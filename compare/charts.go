@@ -19,6 +19,8 @@ type chart struct {
 	Width, Height int
 	Rects         []rect
 	Lines         []line
+	Paths         []path
+	Marks         []chartMark
 	Labels        []label
 }
 
@@ -30,6 +32,12 @@ type rect struct {
 }
 
 type line struct{ X1, Y1, X2, Y2, Class string }
+
+type path struct{ D, Class string }
+
+// chartMark is a point whose shape says what it is, for those who cannot tell colours
+// apart.
+type chartMark struct{ X, Y, Class, D, Title string }
 
 type label struct {
 	X, Y   string
@@ -45,17 +53,18 @@ type bucket struct {
 	start   time.Time
 	size    time.Duration
 	counts  Counts
-	metrics []*big.Int // signed differences
+	metrics []*big.Rat // signed differences
+
+	unexplained int64
 }
 
 // Plot areas.
 const (
-	chartWidth  = 960
-	plotLeft    = 56
-	plotRight   = chartWidth - 12
-	maxBars     = 240
-	day         = 24 * time.Hour
-	maxHeatDays = 62
+	chartWidth = 960
+	plotLeft   = 56
+	plotRight  = chartWidth - 12
+	maxBars    = 240
+	day        = 24 * time.Hour
 )
 
 // buckets groups windows so that at most maxBars are drawn: by window, day, or
@@ -78,9 +87,9 @@ func buckets(r *Result) (bs []bucket, size time.Duration) {
 	for _, w := range r.Windows {
 		start := floor(w.Start, size)
 		if n := len(bs); n == 0 || !bs[n-1].start.Equal(start) {
-			b := bucket{start: start, size: size, metrics: make([]*big.Int, len(r.Metrics))}
+			b := bucket{start: start, size: size, metrics: make([]*big.Rat, len(r.Metrics))}
 			for i := range b.metrics {
-				b.metrics[i] = new(big.Int)
+				b.metrics[i] = new(big.Rat)
 			}
 			bs = append(bs, b)
 		}
@@ -93,19 +102,13 @@ func buckets(r *Result) (bs []bucket, size time.Duration) {
 		c.Missing += w.Counts.Missing
 		c.Extra += w.Counts.Extra
 		c.Nonunique += w.Counts.Nonunique
-		for i, m := range w.Metrics {
-			b.metrics[i].Add(b.metrics[i], number(m.Difference))
+		b.unexplained += w.Unexplained
+		for i, m := range r.Metrics {
+			d, _ := delta(w.Metrics, m.Name)
+			b.metrics[i].Add(b.metrics[i], number(d.Difference))
 		}
 	}
 	return bs, size
-}
-
-func number(s string) *big.Int {
-	n, ok := new(big.Int).SetString(s, 10)
-	if !ok {
-		return new(big.Int)
-	}
-	return n
 }
 
 // timeAxis maps times to columns and labels midnights, thinned so that labels
@@ -186,7 +189,7 @@ func overTime(r *Result, gate float64) *chart {
 		return nil
 	}
 	const top, bottom, height = 14.0, 200.0, 230
-	c := &chart{ID: "time", Title: "Keys that differ, over time", Width: chartWidth, Height: height}
+	c := &chart{ID: "time", Title: "Exact over time", Width: chartWidth, Height: height}
 	worst := 0.0
 	for _, b := range bs {
 		worst = max(worst, percent(b.counts.Differing(), b.counts.Total))
@@ -220,9 +223,9 @@ func overTime(r *Result, gate float64) *chart {
 		c.Lines = append(c.Lines, line{px(plotLeft), px(y(100 - gate)), px(plotRight), px(y(100 - gate)), "gate"})
 	}
 	axis.draw(c, bottom)
-	c.Description = fmt.Sprintf("Share of keys that are not exact per %s; the highest is %.2f %%.", sizeText(size), worst)
+	c.Description = fmt.Sprintf("What is lacking from 100 %% exact per %s, by class; at worst %.2f %% of keys differ.", sizeText(size), worst)
 	if gate > 0 {
-		c.Description += fmt.Sprintf(" The dashed line is the gate, which holds over all keys: %s %%.", tickText(math.Round((100-gate)*1000)/1000))
+		c.Description += fmt.Sprintf(" The dashed line is the gate: %s %% may differ.", tickText(math.Round((100-gate)*1000)/1000))
 	}
 	return c
 }
@@ -233,6 +236,9 @@ func bucketTitle(b bucket) string {
 		if n := b.counts.Of(class); n > 0 {
 			s += ", " + count(n) + " " + class
 		}
+	}
+	if b.unexplained > 0 {
+		s += ", " + count(b.unexplained) + " unexplained"
 	}
 	return s
 }
@@ -245,6 +251,10 @@ func sizeText(d time.Duration) string {
 		return "day"
 	case d%day == 0:
 		return fmt.Sprintf("%d days", d/day)
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%d hours", d/time.Hour)
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%d minutes", d/time.Minute)
 	}
 	return d.String()
 }
@@ -254,79 +264,6 @@ func percent(n, of int64) float64 {
 		return 0
 	}
 	return float64(n) / float64(of) * 100
-}
-
-// heatMap draws days × hours of the day, coloured by the share of keys that
-// differ; nil where windows are longer than an hour or less than a day is there.
-func heatMap(r *Result) *chart {
-	size, err := time.ParseDuration(r.Scope.WindowSize)
-	if err != nil || size > time.Hour || len(r.Windows) == 0 {
-		return nil
-	}
-	first, last := floor(r.Windows[0].Start, day), floor(r.Windows[len(r.Windows)-1].Start, day)
-	cut := false
-	if last.Sub(first) >= maxHeatDays*day {
-		first, cut = last.Add(-(maxHeatDays-1)*day), true
-	}
-	days := int(last.Sub(first)/day) + 1
-	cells := map[[2]int]*Counts{}
-	worst := 0.0
-	for _, w := range r.Windows {
-		if w.Start.Before(first) {
-			continue
-		}
-		at := [2]int{int(floor(w.Start, day).Sub(first) / day), w.Start.UTC().Hour()}
-		c := cells[at]
-		if c == nil {
-			c = &Counts{}
-			cells[at] = c
-		}
-		c.Total += w.Counts.Total
-		c.Exact += w.Counts.Exact
-		c.Mismatch += w.Counts.Mismatch
-		c.Missing += w.Counts.Missing
-		c.Extra += w.Counts.Extra
-		c.Nonunique += w.Counts.Nonunique
-		worst = max(worst, percent(c.Differing(), c.Total))
-	}
-	const left, top = 96.0, 22.0
-	rowHeight := 22.0
-	if days > 14 {
-		rowHeight = 14
-	}
-	cell := (plotRight - left) / 24
-	c := &chart{ID: "heat", Title: "Where keys differ, by day and hour", Width: chartWidth, Height: int(top+rowHeight*float64(days)) + 6}
-	for h := 0; h < 24; h += 2 {
-		c.Labels = append(c.Labels, label{px(left + cell*(float64(h)+.5)), px(top - 7), "middle", "tick", fmt.Sprintf("%02d", h)})
-	}
-	for d := range days {
-		date := first.Add(time.Duration(d) * day)
-		y := top + rowHeight*float64(d)
-		if days <= 31 || d%2 == 0 {
-			c.Labels = append(c.Labels, label{px(left - 8), px(y + rowHeight*.5 + 4), "end", "tick", date.Format("Mon 2 Jan")})
-		}
-		for h := range 24 {
-			x := left + cell*float64(h)
-			at := rect{X: px(x + 1), Y: px(y + 1), W: px(cell - 2), H: px(rowHeight - 2), Class: "none", Opacity: "1"}
-			when := fmt.Sprintf("%s %02d:00 UTC", date.Format("2006-01-02"), h)
-			at.Title = when + ": not compared, or no keys"
-			if n := cells[[2]int{d, h}]; n != nil {
-				share := percent(n.Differing(), n.Total)
-				c.Rects = append(c.Rects, rect{at.X, at.Y, at.W, at.H, "cell", "1", ""})
-				at.Class, at.Opacity = "heat", px(0)
-				if worst > 0 && share > 0 {
-					at.Opacity = px(.1 + .9*math.Sqrt(share/worst)) // the root, so that small shares can be told apart
-				}
-				at.Title = fmt.Sprintf("%s: %s of %s differ (%s %%)", when, count(n.Differing()), countOf(n.Total, "key"), NewRatio(n.Differing(), n.Total).Percent(2))
-			}
-			c.Rects = append(c.Rects, at)
-		}
-	}
-	c.Description = fmt.Sprintf("Share of keys that differ: the darkest cell is %.2f %%. Times are UTC.", worst)
-	if cut {
-		c.Description += fmt.Sprintf(" The last %d days.", maxHeatDays)
-	}
-	return c
 }
 
 // differences draws the signed difference of metric i over time.
@@ -341,7 +278,7 @@ func differences(r *Result, i int) *chart {
 	low, high := 0.0, 0.0
 	values := make([]float64, len(bs))
 	for k, b := range bs {
-		values[k], _ = new(big.Float).SetInt(b.metrics[i]).Float64()
+		values[k], _ = b.metrics[i].Float64()
 		low, high = min(low, values[k]), max(high, values[k])
 	}
 	if low == 0 && high == 0 {

@@ -18,38 +18,52 @@ type control struct {
 	reloaded    int64               // ranges that were loaded more than once
 }
 
-// readControl reads the control tables. They are small, append-only logs;
-// nothing in them can make a settled window unsettled again, so it does no
-// harm that they are read before both sides.
+// readControl reads the control tables that the sides need. They are small,
+// append-only logs; nothing in them can make a settled window unsettled again, so
+// it does no harm that they are read before both sides.
 func (r *runner) readControl(ctx context.Context, q queries) (control, error) {
 	var c control
-	_, err := r.run(ctx, query{purpose: "generations", sql: q.generations()}, func(row row) error {
-		g, err := readGeneration(row)
-		c.generations = append(c.generations, g)
-		return err
-	})
-	if err != nil {
-		return c, err
+	each := map[string]func(row) error{
+		"generations": func(row row) error {
+			g, err := readGeneration(row)
+			c.generations = append(c.generations, g)
+			return err
+		},
+		"watermarks": func(row row) error {
+			m, err := readWatermark(row)
+			c.watermarks = append(c.watermarks, m)
+			return err
+		},
+		"batch_loads": func(row row) error {
+			l, loads, err := readLoad(row)
+			c.loads = append(c.loads, l)
+			if loads > 1 {
+				c.reloaded++
+			}
+			return err
+		},
 	}
-	group := bigquery.QueryParameter{Name: "group", Value: q.spec.Stream.Job}
-	_, err = r.run(ctx, query{purpose: "watermarks", sql: q.watermarks(), params: []bigquery.QueryParameter{group}}, func(row row) error {
-		m, err := readWatermark(row)
-		c.watermarks = append(c.watermarks, m)
-		return err
-	})
-	if err != nil {
-		return c, err
-	}
-	target := bigquery.QueryParameter{Name: "target", Value: q.spec.Batch.Table}
-	_, err = r.run(ctx, query{purpose: "batch_loads", sql: q.batchLoads(), params: []bigquery.QueryParameter{target}}, func(row row) error {
-		l, loads, err := readLoad(row)
-		c.loads = append(c.loads, l)
-		if loads > 1 {
-			c.reloaded++
+	for _, query := range q.controlQueries() {
+		if _, err := r.run(ctx, query, each[query.purpose]); err != nil {
+			return c, err
 		}
-		return err
-	})
-	return c, err
+	}
+	return c, nil
+}
+
+// controlQueries read the control tables that the sides need.
+func (q queries) controlQueries() []query {
+	var all []query
+	if q.readsWriters() {
+		all = append(all, query{purpose: "generations", sql: q.generations()})
+	}
+	if q.readsWatermarks() {
+		all = append(all, query{purpose: "watermarks", sql: q.watermarks(), params: []bigquery.QueryParameter{{Name: "group", Value: q.spec.Stream.Job}}})
+	}
+	if q.readsLoads() {
+		all = append(all, query{purpose: "batch_loads", sql: q.batchLoads(), params: []bigquery.QueryParameter{{Name: "target", Value: q.batch.name.table}}})
+	}
+	return all
 }
 
 func readGeneration(row row) (g tables.Generation, err error) {
@@ -132,25 +146,4 @@ func (c control) batchFreshness() BatchFreshness {
 		}
 	}
 	return f
-}
-
-// defaultRange fills the bounds that were not given with what the loads cover.
-func (c control) defaultRange(given Range) Range {
-	r := given
-	for _, l := range c.loads {
-		if given.From.IsZero() && (r.From.IsZero() || l.RangeStart.Before(r.From)) {
-			r.From = l.RangeStart
-		}
-		if given.To.IsZero() && (r.To.IsZero() || l.RangeEnd.After(r.To)) {
-			r.To = l.RangeEnd
-		}
-	}
-	if r.To.Before(r.From) || r.From.IsZero() || r.To.IsZero() {
-		// Nothing is loaded there.
-		r = Range{given.From, given.From}
-		if given.From.IsZero() {
-			r = Range{given.To, given.To}
-		}
-	}
-	return Range{r.From.UTC(), r.To.UTC()}
 }

@@ -4,10 +4,12 @@
 //
 // # Flow
 //
-//  1. preflight: the tables exist, have the columns and types that the spec
-//     names, and are partitioned so that a range can be read alone;
-//  2. control: the small tables generations, watermarks and batch_loads say
-//     which writers count and which windows are settled (rule C4);
+//  1. preflight: the sides, tables, views or queries, have the columns that the
+//     spec names, their types can be compared without losing anything, and a
+//     range of them can be read alone; metadata and dry runs tell, at no cost;
+//  2. control: where rows count by their writer, the small table generations
+//     says which do; watermarks, batch_loads and the clock say which windows are
+//     settled (rule C4); a comparison of two plain tables reads none of them;
 //  3. reconcile: one query job reads each needed column of both sides once
 //     (rule C1), leaves out the rows that do not count by their writer's
 //     standing (internal/tables), classes every key, and returns totals,
@@ -21,14 +23,22 @@
 //   - P2: which rows of the stream side count is decided by tables.Standings
 //     alone; standing.go turns that into a predicate on writer and window. Raw
 //     events are evidence by the same standings.
-//   - C1: see queries.reconcile; the test TestReconcileReadsEachTableOnce holds it.
-//   - C2: values are INT64 in BigQuery and big.Int or text here; no float is
-//     involved in a class, a total or the verdict. INT64 overflow in BigQuery
-//     fails the run.
+//   - C1: see queries.reconcile; the test TestReconcileReadsEachTableOnce holds
+//     it, and `kappa compare plan` shows what is billed for each byte of the lower
+//     bound.
+//   - C2: values are INT64, NUMERIC or BIGNUMERIC in BigQuery, subtracted and
+//     summed in a type that does not overflow, and big.Rat here; what overflows
+//     nevertheless fails the run. Tolerances are bounds without rounding
+//     (tolerance.go). A FLOAT64 is compared only under a declared tolerance and
+//     makes no key exact: its keys are tolerated at best, even of equal values,
+//     for their sums could have come out otherwise. NaN is tolerated beside NaN,
+//     an infinity beside itself; no sum holds them, and the result counts them.
 //   - C3: shares are exact ratios; no keys at all is NO DATA, never a pass.
-//   - C4: only windows that the batch loads cover and that the stream's
-//     watermarks are past by [jobspecs.StreamSide.SettleAfter] count; what is
-//     left out is listed in the result with its reason.
+//   - C4: only windows that are complete on the batch side, by its loads or the
+//     clock, and that the stream's watermarks, or the clock, are past by
+//     [jobspecs.StreamSide.SettleAfter] count; what is left out is listed in the
+//     result with its reason. Where windows begin is decided once (windowing.go);
+//     a row whose window begins elsewhere fails the run.
 //   - C5: a cause is proven only if exactly one minimal set of flaws
 //     reproduces both sides' values from the raw events.
 //   - C6: text, JSON, HTML, Markdown and JUnit are views of one [Result].

@@ -3,77 +3,103 @@ package compare
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 	"time"
 
-	"cloud.google.com/go/bigquery"
-
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/tables"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
-// evidenceBatch is the most keys of one evidence query: some 1 MB of
-// parameters, where a request may have 10.
-const evidenceBatch = 10_000
+const purposeEvidence = "evidence"
 
-// explain attributes a cause to every difference (rule C5), reading raw events
-// for those keys alone, window by window, in bounded batches. Once the byte cap
-// is reached the rest stays unexplained, and unexamined says how many those are.
-func (r *runner) explain(ctx context.Context, q queries, standings []tables.Standing, diffs []difference, progress func(done, total int64)) (unexamined int64, bytes int64, err error) {
-	var open []*difference
-	for i := range diffs {
-		d := &diffs[i]
+// explain attributes a cause to every difference of a part (rule C5), reading raw
+// events for those keys alone, window by window, in bounded batches. Once the byte
+// cap is reached the rest stays unexplained: unexamined says how many those are.
+func (r *runner) explain(ctx context.Context, q queries, standings []tables.Standing, p *part, progress func(done, total int64)) error {
+	_, err := r.examineAll(ctx, q, standings, p, progress)
+	return err
+}
+
+func (r *runner) examineAll(ctx context.Context, q queries, standings []tables.Standing, p *part, progress func(done, total int64)) (*examination, error) {
+	x := newExamination(q, standings, p)
+	for i := range p.differences {
+		d := &p.differences[i]
 		d.cause, d.status = Unexplained, Unexplained
-		if d.class != ClassNonunique { // a key with several values has none to be reproduced
-			open = append(open, d)
+		if d.class == ClassNonunique {
+			d.evidence = "the key has several values on one side: there is none to be reproduced"
 		}
 	}
-	total := int64(len(open))
+	total := int64(len(x.open))
 	if total == 0 || q.spec.Evidence.Raw == "" {
-		return total, 0, nil
+		p.unexamined = total
+		return x, nil
 	}
-	limit := int64(q.spec.Evidence.MaxBytesBilled)
-	for batch := range slices.Chunk(open, evidenceBatch) {
-		progress(total-int64(len(open)), total)
-		qry := q.evidenceQuery(batch, standings)
-		estimated, _, err := r.estimate(ctx, qry)
-		if err != nil {
-			return 0, bytes, err
+	if err := r.examine(ctx, x, p, progress); err != nil {
+		return nil, err
+	}
+	x.conclude()
+	for _, o := range x.open {
+		if !o.examined {
+			p.unexamined++
+			o.d.evidence = "the raw events were not read: it would pass the byte cap"
 		}
-		if limit > 0 {
-			if qry.maxBytes = limit - bytes; estimated > qry.maxBytes || qry.maxBytes <= 0 {
-				return int64(len(open)), bytes, nil
-			}
-		}
-		found := make([]*evidence, len(batch))
-		job, err := r.run(ctx, qry, func(row row) error {
-			i, err := get[int64](row, "i")
-			if err != nil {
-				return err
-			}
-			if i < 0 || i >= int64(len(batch)) {
-				return fmt.Errorf("evidence for key %d, which was not asked for", i)
-			}
-			found[i], err = q.readEvidence(row)
-			return err
-		})
-		if overBudget(err) {
-			return int64(len(open)), bytes, nil
-		}
-		if err != nil {
-			return 0, bytes, err
-		}
-		bytes += max(job.Processed, job.Billed)
-		for i, d := range batch {
-			d.cause, d.status = attribute(d.batch, d.stream, found[i])
-		}
-		open = open[len(batch):]
 	}
 	progress(total, total)
-	return 0, bytes, nil
+	return x, nil
+}
+
+// examine runs the evidence queries, until the byte cap is reached.
+func (r *runner) examine(ctx context.Context, x *examination, p *part, progress func(done, total int64)) error {
+	limit := int64(x.q.spec.Evidence.MaxBytesBilled)
+	// within says whether a query may run, and gives it what is left of the cap.
+	within := func(qry *query) (bool, error) {
+		if limit <= 0 {
+			return true, nil
+		}
+		estimated, _, err := r.estimate(ctx, *qry)
+		qry.maxBytes = limit - p.evidence
+		return err == nil && qry.maxBytes > 0 && estimated <= qry.maxBytes, err
+	}
+	run := func(qry query, each func(row) error) (bool, error) {
+		if ok, err := within(&qry); err != nil || !ok {
+			return false, err
+		}
+		job, err := r.run(ctx, qry, each)
+		if overBudget(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		p.evidence += max(job.Processed, job.Billed)
+		p.jobs = append(p.jobs, job)
+		return true, nil
+	}
+	if x.q.spec.Batch.Settled() == jobspecs.SettledByLoads && x.q.spec.Batch.Shadow == "" {
+		progress(0, int64(len(x.open)))
+		ok, err := run(x.q.loadHistory(x.span()), func(row row) error {
+			l, err := readLoadTimes(row)
+			x.loads = append(x.loads, l)
+			return err
+		})
+		if err != nil || !ok {
+			return err
+		}
+	}
+	done := 0
+	for _, batch := range x.batches() {
+		progress(int64(done), int64(len(x.open)))
+		reader := x.reader(batch)
+		ok, err := run(x.q.evidenceQuery(batch), reader.read)
+		if err != nil || !ok {
+			return err
+		}
+		reader.finish()
+		done += len(batch.keys)
+	}
+	return nil
 }
 
 // overBudget reports whether a query was refused for its byte cap: minimums
@@ -83,129 +109,199 @@ func overBudget(err error) bool {
 	return errors.As(err, &e) && e.Code == exit.Usage
 }
 
-func (q queries) evidenceQuery(batch []*difference, standings []tables.Standing) query {
-	starts := make([]time.Time, len(batch))
-	for i, d := range batch {
-		starts[i] = d.window
-	}
-	size := q.spec.Window.D()
-	within := Range{slices.MinFunc(starts, time.Time.Compare), slices.MaxFunc(starts, time.Time.Compare).Add(size)}
-	counting := countingRows(standings, within)
-	params := []bigquery.QueryParameter{
-		{Name: "from", Value: within.From},
-		{Name: "to", Value: within.To},
-		{Name: "size", Value: size.Microseconds()},
-		{Name: "cutoff", Value: q.spec.Batch.Cutoff.D().Microseconds()},
-		{Name: "windows", Value: starts},
-	}
-	for k, f := range q.spec.Keys {
-		keys, nulls := keyArrays(f.Type, batch, k)
-		params = append(params, bigquery.QueryParameter{Name: fmt.Sprintf("key%d", k), Value: keys},
-			bigquery.QueryParameter{Name: fmt.Sprintf("null%d", k), Value: nulls})
-	}
-	params = append(params, counting.params()...)
-	if q.spec.Evidence.Late != "" {
-		params = append(params, bigquery.QueryParameter{Name: "late_writers", Value: anywhere(standings)})
-	}
-	return query{purpose: "evidence", sql: q.evidence(counting), params: params}
+// openKey is a difference whose cause is looked for.
+type openKey struct {
+	d        *difference
+	end      time.Time // of its window
+	fold     string
+	suspect  bool // a shift is looked for
+	examined bool
+	finding  finding
+	forms    *finding // of all forms of the key that differ, taken for one
+	sets     []flaw   // that hold
+	shift    *shiftFound
 }
 
-// keyArrays returns a key column of all keys as a typed array, and which of
-// them are NULL.
-func keyArrays(typ string, batch []*difference, k int) (keys any, nulls []bool) {
-	nulls = make([]bool, len(batch))
-	switch typ {
-	case "INT64":
-		keys = columnOf[int64](batch, k, nulls)
-	case "TIMESTAMP":
-		keys = columnOf[time.Time](batch, k, nulls)
-	default:
-		keys = columnOf[string](batch, k, nulls)
-	}
-	return keys, nulls
+// examination is the search for the causes of a part's differences.
+type examination struct {
+	q         queries
+	standings []tables.Standing
+	rules     []metricRule
+	windows   map[time.Time]Counts
+	loads     []tables.BatchLoad // every load of the range, oldest first
+	open      []*openKey         // by window, then by what forms have in common
 }
 
-func columnOf[T any](batch []*difference, k int, nulls []bool) []T {
-	out := make([]T, len(batch))
-	for i, d := range batch {
-		v, ok := d.keys[k].(T)
-		out[i], nulls[i] = v, !ok
+func newExamination(q queries, standings []tables.Standing, p *part) *examination {
+	x := &examination{q: q, standings: standings, windows: map[time.Time]Counts{}}
+	for _, w := range p.windows {
+		x.windows[w.Start] = w.Counts
+	}
+	for i := range p.differences {
+		if d := &p.differences[i]; d.class != ClassNonunique {
+			x.open = append(x.open, &openKey{d: d, end: q.windowing.next(d.window), fold: keyFold(d.keys)})
+		}
+	}
+	slices.SortStableFunc(x.open, func(a, b *openKey) int {
+		if c := a.d.window.Compare(b.d.window); c != 0 {
+			return c
+		}
+		return strings.Compare(a.fold, b.fold)
+	})
+	x.rules = q.metricRules(p, x.open)
+	x.markSuspects()
+	return x
+}
+
+// markSuspects marks the keys among which a shift is looked for: those of windows, or
+// days, in which most keys differ.
+func (x *examination) markSuspects() {
+	days := map[time.Time]Counts{}
+	for w, c := range x.windows {
+		d := days[x.day(w)]
+		d.Total += c.Total
+		d.Mismatch += c.Differing()
+		days[x.day(w)] = d
+	}
+	for _, o := range x.open {
+		w, d := x.windows[o.d.window], days[x.day(o.d.window)]
+		o.suspect = w.Differing()*2 > w.Total || d.Differing()*2 > d.Total
+	}
+}
+
+// day is the span of windows that a shift must hold for: a day, or of windows of a day
+// and longer all.
+func (x *examination) day(window time.Time) time.Time {
+	if x.q.windowing.size >= day {
+		return time.Time{}
+	}
+	return floor(window, day)
+}
+
+// span is the time of all windows whose causes are looked for.
+func (x *examination) span() Range {
+	r := Range{x.open[0].d.window, x.open[0].end}
+	for _, o := range x.open {
+		if o.end.After(r.To) {
+			r.To = o.end
+		}
+	}
+	return r
+}
+
+// unloaded reports whether the batch side has nothing of a window that a load claims:
+// a load without rows, or no row of several keys.
+func (x *examination) unloaded(o *openKey) bool {
+	c := x.windows[o.d.window]
+	if c.Total == 0 || c.Extra != c.Total {
+		return false
+	}
+	of := x.loadsOf(o)
+	return len(of) > 0 && (of[len(of)-1].RowCount == 0 || c.Total > 1)
+}
+
+// loadsOf are the loads that hold the window, oldest first.
+func (x *examination) loadsOf(o *openKey) []tables.BatchLoad {
+	var out []tables.BatchLoad
+	for _, l := range x.loads {
+		if !l.RangeStart.After(o.d.window) && !l.RangeEnd.Before(o.end) {
+			out = append(out, l)
+		}
 	}
 	return out
 }
 
-func (q queries) readEvidence(row row) (*evidence, error) {
-	inconsistent, err := row.counter("inconsistent")
-	if err != nil {
-		return nil, err
-	}
-	ev := &evidence{inconsistent: inconsistent > 0}
-	for s := range eventSets {
-		values := make([][countings]*big.Int, len(q.spec.Metrics))
-		for m := range q.spec.Metrics {
-			cols := q.evidenceColumns(s, m)
-			for _, c := range cols {
-				v, err := row.whole(c.name)
-				if err != nil {
-					return nil, err
-				}
-				values[m][c.counting] = v
-				if len(cols) == 1 { // extremes: duplicates leave them alone
-					values[m][countRecords], values[m][countDeliveries] = v, v
-				}
-			}
-		}
-		for c := range countings {
-			n, err := row.counter(fmt.Sprintf("n_%s_%s", countingNames[c], setNames[s]))
-			if err != nil {
-				return nil, err
-			}
-			model := modelValues{events: n, values: make([]*big.Int, len(q.spec.Metrics))}
-			for m, metric := range q.spec.Metrics {
-				if model.values[m] = values[m][c]; metric.Type == "count" {
-					model.values[m] = big.NewInt(n)
-				}
-			}
-			ev.models[s][c] = model
+// restated are the times of the loads that the batch side may be of, though its state
+// since is another one: of a window that was loaded several times, or before its
+// cut-off was over.
+func (x *examination) restated(o *openKey) []time.Time {
+	of := x.loadsOf(o)
+	complete := o.end.Add(x.q.spec.Batch.Cutoff.D())
+	var out []time.Time
+	for _, l := range of {
+		if len(of) > 1 || l.LoadedAt.Before(complete) {
+			out = append(out, l.LoadedAt)
 		}
 	}
-	return ev, nil
+	return out
 }
 
-// summarize counts differences by cause: what is unexplained first, then the
-// most frequent. differing may be more than there are differences, where the
-// reconciliation returned a bounded number of them.
-func summarize(diffs []difference, differing, unexamined int64) Causes {
-	type key struct{ cause, status string }
-	counts := map[key]int64{}
-	for _, d := range diffs {
-		counts[key{d.cause, d.status}]++
-	}
-	if beyond := differing - int64(len(diffs)); beyond > 0 {
-		counts[key{Unexplained, Unexplained}] += beyond
-		unexamined += beyond
-	}
-	c := Causes{Differing: differing, Unexamined: unexamined, Explained: NewRatio(1, 1), Entries: []Cause{}}
-	for k, n := range counts {
-		if k.status == Unexplained {
-			c.Unexplained = n
+// conclude gives every examined key its cause.
+func (x *examination) conclude() {
+	votes := map[time.Time][]offsetSet{}
+	for _, o := range x.open {
+		if !o.suspect || !o.examined || !o.d.batch.present {
+			continue
 		}
-		c.Entries = append(c.Entries, Cause{Cause: k.cause, Status: k.status, Keys: n, Share: NewRatio(n, differing)})
-	}
-	if differing > 0 {
-		c.Explained = NewRatio(differing-c.Unexplained, differing)
-	}
-	slices.SortFunc(c.Entries, func(a, b Cause) int {
-		switch {
-		case (a.Status == Unexplained) != (b.Status == Unexplained):
-			if a.Status == Unexplained {
-				return -1
+		var fits offsetSet
+		if len(o.finding.sets) == 0 { // what else explains a key speaks for no shift
+			for _, h := range o.finding.shifts {
+				fits |= h.offsets
 			}
-			return 1
-		case a.Keys != b.Keys:
-			return int(b.Keys - a.Keys)
 		}
-		return strings.Compare(a.Cause+a.Status, b.Cause+b.Status)
-	})
-	return c
+		votes[x.day(o.d.window)] = append(votes[x.day(o.d.window)], fits)
+	}
+	days := map[time.Time]*shiftFound{}
+	for d, v := range votes {
+		found := electShift(v)
+		days[d] = &found
+	}
+	unverified := slices.ContainsFunc(x.rules, func(m metricRule) bool { return m.merge == mergeUnknown }) ||
+		!slices.ContainsFunc(x.rules, func(m metricRule) bool { return m.tolerance == nil })
+	for _, o := range x.open {
+		if !o.examined {
+			continue
+		}
+		shift := days[x.day(o.d.window)]
+		o.shift = shift
+		o.sets, o.d.cause, o.d.status = o.finding.conclude(o.forms, shift, unverified)
+		o.d.evidence = x.sentence(o, o.sets, shift, unverified)
+	}
 }
+
+// metricRules are how metrics are made from events and compared; p is nil in a plan.
+func (q queries) metricRules(p *part, open []*openKey) []metricRule {
+	rules := make([]metricRule, len(q.spec.Metrics))
+	for i, m := range q.spec.Metrics {
+		rule := metricRule{name: m.Name, nullsZero: m.Nulls == "zero", places: [2]int{-1, -1}}
+		switch {
+		case m.Type == "count":
+			rule.merge = mergeCount
+		case m.Field == "":
+			rule.merge = mergeUnknown
+		case m.Type == "min":
+			rule.merge = mergeMin
+		case m.Type == "max":
+			rule.merge = mergeMax
+		default:
+			rule.merge = mergeSum
+		}
+		switch m.Value {
+		case "FLOAT64":
+			rule.tolerance = newTolerated(m.Tolerance)
+		case "NUMERIC", "BIGNUMERIC":
+			if rule.merge == mergeCount || rule.merge == mergeUnknown {
+				break
+			}
+			// A total with more decimals says that the side has values with more.
+			var totals [2]int
+			if p != nil {
+				totals = [2]int{decimals(p.metrics[i].batch), decimals(p.metrics[i].stream)}
+			}
+			for s := range rule.places {
+				most := totals[s]
+				for _, o := range open {
+					most = max(most, decimals([2]sideValue{o.d.batch, o.d.stream}[s].values[i]))
+				}
+				if most < maxPlaces {
+					rule.places[s] = most
+				}
+			}
+		}
+		rules[i] = rule
+	}
+	return rules
+}
+
+// maxPlaces is how many decimals a NUMERIC has: such values are not rounded.
+const maxPlaces = 9

@@ -36,7 +36,9 @@ func (r *Result) WriteFiles(dir string) error {
 	return nil
 }
 
-func replace(path string, data []byte) error {
+func replace(path string, data []byte) error { return replaceFile(path, data, 0o644) }
+
+func replaceFile(path string, data []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
@@ -47,7 +49,7 @@ func replace(path string, data []byte) error {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Chmod(f.Name(), 0o644)
+		err = os.Chmod(f.Name(), mode)
 	}
 	if err == nil {
 		err = os.Rename(f.Name(), path)

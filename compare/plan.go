@@ -6,8 +6,6 @@ import (
 	"io"
 	"strings"
 	"time"
-
-	"cloud.google.com/go/bigquery"
 )
 
 // Plan is what a run would do, without reading either side.
@@ -17,8 +15,11 @@ type Plan struct {
 	SpecHash   string      `json:"spec_hash"`
 	Scope      Scope       `json:"scope"`
 	Queries    []PlanQuery `json:"queries"`
-	Bytes      int64       `json:"bytes_estimated"` // of the reconciliation, by dry run; 0 if nothing is settled
+	Partitions int         `json:"partitions"`      // queries by which the range would be compared; the first of them is shown
+	Bytes      int64       `json:"bytes_estimated"` // of all of them, by dry run; 0 if nothing is settled
 	Accuracy   string      `json:"estimate_accuracy,omitempty"`
+	LowerBound int64       `json:"bytes_lower_bound"` // of the needed columns of each side in the range, at least the billing minimum for each query, by dry runs of each side alone
+	Ratio      Ratio       `json:"billed_to_lower_bound"`
 	Limit      int64       `json:"bytes_limit"`
 	Stream     []JobState  `json:"jobs"`
 	Writers    []Writer    `json:"generations"`
@@ -29,6 +30,8 @@ type PlanQuery struct {
 	Purpose    string      `json:"purpose"`
 	SQL        string      `json:"sql"`
 	Parameters []Parameter `json:"parameters"`
+	Bytes      *int64      `json:"bytes_estimated"` // by dry run; null where the parameters are not known yet
+	DryRun     bool        `json:"dry_run_alone"`   // it is never run: types and bounds are learnt from its dry run
 }
 
 // Parameter is a query parameter; Value is empty where it is only known while
@@ -45,33 +48,93 @@ func PlanRun(ctx context.Context, cfg Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.estimate(ctx); err != nil {
+		return nil, err
+	}
 	q, res := p.queries, p.result
-	plan := &Plan{Version: ResultVersion, Comparison: res.Comparison, SpecHash: res.SpecHash, Scope: res.Scope,
-		Bytes: res.Cost.Estimated, Accuracy: res.Cost.Accuracy, Limit: int64(q.spec.Limits.MaxBytesBilled),
+	plan := &Plan{Version: ResultVersion, Comparison: res.Comparison, SpecHash: res.SpecHash, Scope: res.Scope, Partitions: res.Partitions,
+		Bytes: res.Cost.Estimated, Accuracy: res.Cost.Accuracy, Ratio: NewRatio(0, 0), Limit: int64(q.spec.Limits.MaxBytesBilled),
 		Stream: res.Stream.Jobs, Writers: res.Stream.Generations}
-	reconcile := PlanQuery{Purpose: "reconcile", SQL: q.reconcile(max(1, len(res.Scope.Settled)), p.counting), Parameters: []Parameter{}}
-	for _, v := range p.query.params {
+	for _, s := range []side{q.batch, q.stream} {
+		if s.kind == SideQuery {
+			if err := p.plan(ctx, plan, q.schemaQuery(s), true); err != nil {
+				return nil, err
+			}
+		}
+		if !s.plain() {
+			if err := p.plan(ctx, plan, q.typesQuery(s), true); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, query := range q.controlQueries() {
+		if err := p.plan(ctx, plan, query, false); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.parts) > 0 { // the first of them; the others differ in their bounds and writers alone
+		if err := p.plan(ctx, plan, p.parts[0].query, false); err != nil {
+			return nil, err
+		}
+	} else {
+		plan.Queries = append(plan.Queries, PlanQuery{Purpose: purposeReconcile, SQL: q.reconcile(1, p.counting), Parameters: []Parameter{}})
+	}
+	if q.spec.Evidence.Raw != "" {
+		evidence := planned(q.plannedEvidence(res.Scope.Settled, p.standings))
+		for i := range evidence.Parameters {
+			evidence.Parameters[i].Value = ""
+		}
+		plan.Queries = append(plan.Queries, evidence)
+	}
+	return plan, p.bound(ctx, plan)
+}
+
+// plan adds a query and what its dry run says.
+func (p *prepared) plan(ctx context.Context, plan *Plan, q query, dryRun bool) error {
+	bytes, _, err := p.runner.estimate(ctx, q)
+	if err != nil {
+		return err
+	}
+	add := planned(q)
+	add.Bytes, add.DryRun = &bytes, dryRun
+	plan.Queries = append(plan.Queries, add)
+	return nil
+}
+
+func planned(q query) PlanQuery {
+	out := PlanQuery{Purpose: q.purpose, SQL: q.sql, Parameters: []Parameter{}}
+	for _, v := range q.params {
 		text := fmt.Sprint(v.Value)
 		if t, ok := v.Value.(time.Time); ok {
 			text = stamp(t)
 		}
-		reconcile.Parameters = append(reconcile.Parameters, Parameter{v.Name, text})
+		out.Parameters = append(out.Parameters, Parameter{v.Name, text})
 	}
-	plan.Queries = []PlanQuery{
-		{"generations", q.generations(), []Parameter{}},
-		{"watermarks", q.watermarks(), []Parameter{{"group", q.spec.Stream.Job}}},
-		{"batch_loads", q.batchLoads(), []Parameter{{"target", q.spec.Batch.Table}}},
-		reconcile,
-	}
-	if q.spec.Evidence.Raw != "" {
-		query := q.evidenceQuery([]*difference{{keys: make([]bigquery.Value, len(q.spec.Keys)), window: wholeRange(res.Scope.Settled).From}}, p.standings)
-		evidence := PlanQuery{Purpose: "evidence", SQL: query.sql, Parameters: []Parameter{}}
-		for _, v := range query.params {
-			evidence.Parameters = append(evidence.Parameters, Parameter{Name: v.Name})
+	return out
+}
+
+// bound finds the lower bound of the partitions that are still to be compared, and
+// what they will be billed for each of its bytes: what is read beyond it is a
+// column that is not needed, or one that is read twice (rule C1).
+func (p *prepared) bound(ctx context.Context, plan *Plan) error {
+	var alone int64
+	for _, part := range p.parts {
+		if part.resumed {
+			continue
 		}
-		plan.Queries = append(plan.Queries, evidence)
+		for _, s := range []side{p.queries.batch, p.queries.stream} {
+			bytes, _, err := p.runner.estimate(ctx, p.queries.sideQuery(s, part.settled))
+			if err != nil {
+				return err
+			}
+			alone += bytes
+			plan.LowerBound += max(bytes, billingMinimum)
+		}
 	}
-	return plan, nil
+	if plan.LowerBound > 0 {
+		plan.Ratio = NewRatio(plan.LowerBound+max(plan.Bytes-alone, 0), plan.LowerBound)
+	}
+	return nil
 }
 
 // WriteText writes the plan for people.
@@ -87,9 +150,22 @@ func (p *Plan) WriteText(w io.Writer) error {
 	}
 	if p.Scope.Windows > 0 {
 		fmt.Fprintf(&b, "bytes      %s by dry run, %s allowed\n", bytesText(p.Bytes), bytesText(p.Limit))
+		if ratio, ok := p.Ratio.Rat(); ok {
+			fmt.Fprintf(&b, "           %s is the lower bound, with the minimum that is billed for a table; billed ÷ lower bound %s\n", bytesText(p.LowerBound), ratio.FloatString(2))
+		}
+		if p.Partitions > 1 {
+			fmt.Fprintf(&b, "partitions %d, each with a query and that allowance of its own; the first query is shown\n", p.Partitions)
+		}
 	}
 	for _, q := range p.Queries {
-		fmt.Fprintf(&b, "\n-- %s\n", q.Purpose)
+		note := ""
+		if q.DryRun {
+			note = ", dry run alone"
+		}
+		if q.Bytes != nil {
+			note += ", " + bytesText(*q.Bytes) + " by dry run"
+		}
+		fmt.Fprintf(&b, "\n-- %s%s\n", q.Purpose, note)
 		for _, v := range q.Parameters {
 			value := "set while the run goes on"
 			if v.Value != "" {

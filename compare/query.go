@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,9 +20,9 @@ import (
 	"github.com/kappa-migrate/kappa/internal/exit"
 )
 
-// jobTimeout ends a query job that runs away; it is far above what a
-// reconciliation within its byte cap takes.
-const jobTimeout = 30 * time.Minute
+// pageRows bounds a page of a result. A row of a comparison has a hundred values,
+// each of which takes many times its bytes while a page is decoded.
+const pageRows = 1000
 
 // runner runs query jobs and keeps account of them.
 type runner struct {
@@ -29,6 +30,8 @@ type runner struct {
 	log    *slog.Logger
 	labels map[string]string
 	jobs   []QueryJob
+
+	timeout time.Duration // of a job; 0: none
 }
 
 // query is one query to run.
@@ -36,14 +39,15 @@ type query struct {
 	purpose  string
 	sql      string
 	params   []bigquery.QueryParameter
-	maxBytes int64 // 0: no cap
+	maxBytes int64   // 0: no cap
+	spans    []Range // of a reconciliation: the windows that it compares
 }
 
 func (r *runner) build(q query) *bigquery.Query {
 	bq := r.client.Query(q.sql)
 	bq.Parameters = q.params
 	bq.MaxBytesBilled = q.maxBytes
-	bq.JobTimeout = jobTimeout
+	bq.JobTimeout = r.timeout
 	// A project's default time zone must not shift values.
 	bq.ConnectionProperties = []*bigquery.ConnectionProperty{{Key: "time_zone", Value: "UTC"}}
 	bq.Labels = map[string]string{"kappa_phase": labelValue(q.purpose)}
@@ -55,23 +59,35 @@ func (r *runner) build(q query) *bigquery.Query {
 
 // estimate returns the bytes that q would process, and how sure that is.
 func (r *runner) estimate(ctx context.Context, q query) (int64, string, error) {
+	d, err := r.dryRun(ctx, q)
+	return d.bytes, d.accuracy, err
+}
+
+// dry is what a dry run says of a query.
+type dry struct {
+	bytes    int64
+	accuracy string
+	schema   bigquery.Schema
+}
+
+func (r *runner) dryRun(ctx context.Context, q query) (dry, error) {
 	bq := r.build(q)
 	bq.DryRun = true
 	bq.MaxBytesBilled = 0 // the caller compares, and says it better than the service
 	bq.JobTimeout = 0
 	job, err := bq.Run(ctx)
 	if err != nil {
-		return 0, "", classify("estimate the "+q.purpose+" query", err)
+		return dry{}, classify("estimate the "+q.purpose+" query", err)
 	}
 	st := job.LastStatus()
 	if st == nil || st.Statistics == nil {
-		return 0, "", exit.Environmentf("estimate the %s query: the service sent no statistics", q.purpose)
+		return dry{}, exit.Environmentf("estimate the %s query: the service sent no statistics", q.purpose)
 	}
-	accuracy := ""
+	out := dry{bytes: st.Statistics.TotalBytesProcessed}
 	if d, ok := st.Statistics.Details.(*bigquery.QueryStatistics); ok {
-		accuracy = d.TotalBytesProcessedAccuracy
+		out.accuracy, out.schema = d.TotalBytesProcessedAccuracy, d.Schema
 	}
-	return st.Statistics.TotalBytesProcessed, accuracy, nil
+	return out, nil
 }
 
 // run runs q to its end and hands its rows to each. A job whose context ends is
@@ -110,6 +126,7 @@ func (r *runner) run(ctx context.Context, q query, each func(row) error) (QueryJ
 	if err != nil {
 		return done, classify("read the "+q.purpose+" query's result", err)
 	}
+	it.PageInfo().MaxSize = pageRows
 	var names map[string]int
 	for {
 		var vals []bigquery.Value
@@ -164,7 +181,14 @@ func classify(what string, err error) error {
 	case reasonBytesBilled:
 		return exit.With(exit.Usage, wrapped).WithHint("compare a smaller range, or raise the byte cap in the spec")
 	}
-	return exit.With(exit.Failed, wrapped)
+	failed := exit.With(exit.Failed, wrapped)
+	switch text := strings.ToLower(err.Error()); {
+	case strings.Contains(text, "overflow"), strings.Contains(text, "out of range"):
+		return failed.WithHint("values or their sums are beyond their type: compare them in a wider one (metrics[].value: NUMERIC or BIGNUMERIC)")
+	case reason == "timeout", strings.Contains(text, "timed out"):
+		return failed.WithHint("compare a smaller range, or raise limits.jobTimeout in the spec")
+	}
+	return failed
 }
 
 const reasonBytesBilled = "bytesBilledLimitExceeded"
@@ -205,21 +229,24 @@ func (r row) counter(name string) (int64, error) {
 	return get[int64](r, name)
 }
 
-// whole reads an INT64 or NUMERIC without a fraction; nil for NULL.
-func (r row) whole(name string) (*big.Int, error) {
+// decimal reads an INT64, NUMERIC or BIGNUMERIC exactly, and a finite FLOAT64 as
+// the shortest decimal that stands for it; nil for NULL.
+func (r row) decimal(name string) (*big.Rat, error) {
 	v, err := r.value(name)
 	if err != nil || v == nil {
 		return nil, err
 	}
 	switch v := v.(type) {
 	case int64:
-		return big.NewInt(v), nil
+		return whole(v), nil
 	case *big.Rat:
-		if v.IsInt() {
-			return v.Num(), nil
+		return v, nil
+	case float64:
+		if f, ok := new(big.Rat).SetString(strconv.FormatFloat(v, 'g', -1, 64)); ok {
+			return f, nil
 		}
 	}
-	return nil, fmt.Errorf("column %s is %v (%T), not a whole number", name, v, v)
+	return nil, fmt.Errorf("column %s is %v (%T), not a number", name, v, v)
 }
 
 // text reads a STRING; nil for NULL.

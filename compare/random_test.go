@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -73,7 +74,7 @@ func randomKey(w *world, rng *rand.Rand, origin any, hour int) (class, cause str
 			messages := 1 + rng.IntN(5)/4
 			w.deliver(id, f, messages)
 			for range messages {
-				d := delivery{id, fmt.Sprint(w.events), f.arrives <= 2*time.Hour, f.late, f.delay}
+				d := delivered(id, fmt.Sprint(w.events), f.arrives <= 2*time.Hour, f.late, f.delay)
 				delays = append(delays, d)
 				d.value = f.distance
 				distances = append(distances, d)
@@ -84,11 +85,11 @@ func randomKey(w *world, rng *rand.Rand, origin any, hour int) (class, cause str
 		n, delay, _ := seenThrough(delays, keeps[way.set], way.counting)
 		_, distance, _ := seenThrough(distances, keeps[way.set], way.counting)
 		if n == 0 {
-			return sideValue{values: []*big.Int{nil, nil, nil}}
+			return sideValue{values: []*big.Rat{nil, nil, nil}}
 		}
-		s := sideValue{true, []*big.Int{big.NewInt(n), delay, distance}}
+		s := sideValue{true, []*big.Rat{whole(n), delay, distance}}
 		if rng.IntN(12) == 0 { // tampered with
-			s.values[1].Add(s.values[1], big.NewInt(1))
+			s.values[1].Add(s.values[1], whole(1))
 		}
 		return s
 	}
@@ -100,12 +101,12 @@ func randomKey(w *world, rng *rand.Rand, origin any, hour int) (class, cause str
 	}
 	batch, stream := draw(batchWays), draw(streamWays)
 	if batch.present {
-		w.batch(origin, hour, batch.values[0].Int64(), batch.values[1].Int64(), batch.values[2].Int64())
+		w.batch(origin, hour, batch.values[0].Num().Int64(), batch.values[1].Num().Int64(), batch.values[2].Num().Int64())
 		batchRows++
 	}
 	if stream.present {
 		// In several panes, the first of them written twice.
-		n, delay, distance := stream.values[0].Int64(), stream.values[1].Int64(), stream.values[2].Int64()
+		n, delay, distance := stream.values[0].Num().Int64(), stream.values[1].Num().Int64(), stream.values[2].Num().Int64()
 		for pane := range rng.Int64N(3) {
 			w.pane("flights-0@1", pane, origin, hour, 1, pane, -pane)
 			n, delay, distance = n-1, delay-pane, distance+pane
@@ -127,14 +128,13 @@ func randomKey(w *world, rng *rand.Rand, origin any, hour int) (class, cause str
 	default:
 		class = ClassMismatch
 	}
-	ev := &evidence{}
-	for s := range eventSets {
-		for c := range countings {
-			n, delay, _ := seenThrough(delays, keeps[s], c)
-			_, distance, _ := seenThrough(distances, keeps[s], c)
-			ev.models[s][c] = modelValues{n, []*big.Int{big.NewInt(n), delay, distance}}
-		}
+	distance := map[string]int64{}
+	for _, d := range distances {
+		distance[d.event] = d.value
 	}
-	cause, _ = attribute(batch, stream, ev)
+	groups := groupsOf(delays, func(d delivery) []*big.Rat { return []*big.Rat{whole(d.value), whole(distance[d.event])} })
+	rules := slices.Clone(testRules)
+	rules[2].merge = mergeSum
+	cause, _ = causeFor(subject{rules: rules, sides: [2]sideValue{batch, stream}, groups: groups, window: slots{0, 1}})
 	return class, cause, batchRows, streamRows
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Ratio is an exact share (rule C3): decimal texts of whole numbers.
+// Ratio is an exact share (rule C3): decimal texts.
 type Ratio struct {
 	Num, Den string
 }
@@ -23,12 +23,12 @@ func NewRatio(num, den int64) Ratio {
 // Rat returns the exact value; false where the denominator is zero: there is
 // no share of nothing.
 func (r Ratio) Rat() (*big.Rat, bool) {
-	num, ok1 := new(big.Int).SetString(r.Num, 10)
-	den, ok2 := new(big.Int).SetString(r.Den, 10)
+	num, ok1 := new(big.Rat).SetString(r.Num)
+	den, ok2 := new(big.Rat).SetString(r.Den)
 	if !ok1 || !ok2 || den.Sign() == 0 {
 		return nil, false
 	}
-	return new(big.Rat).SetFrac(num, den), true
+	return new(big.Rat).Quo(num, den), true
 }
 
 // Percent formats the share in percent, to the nearest with the given number

@@ -12,6 +12,7 @@ import (
 	"cloud.google.com/go/bigquery"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // maxSpans bounds the settled spans that one query can name.
@@ -28,37 +29,30 @@ type difference struct {
 	stream     sideValue
 	cause      string
 	status     string
-}
+	evidence   string // what shows the cause, as a sentence
+	known      string // name of the known difference that it is
 
-// reconciled is what the reconciliation query returned, beside what went into
-// the result.
-type reconciled struct {
-	differences []difference
-	ignored     map[string]int64 // rows that do not count, by writer
-	bytes       int64            // of the columns and rows that were needed, per table at least the billing minimum
-	conflicts   int64
+	// A FLOAT64 that is not finite has no value; it is in these, by metric, as NaN,
+	// Inf or -Inf.
+	batchTexts, streamTexts []string
 }
 
 // billingMinimum is what BigQuery bills at least per table that a query reads.
 const billingMinimum = 10 << 20
 
+// reconcileQuery compares the windows in spans, by one query.
 func (q queries) reconcileQuery(spans []Range, counting rowsThatCount) query {
-	params := []bigquery.QueryParameter{
-		{Name: "from", Value: spans[0].From},
-		{Name: "to", Value: spans[len(spans)-1].To},
+	q.shifts = q.windowing.shifts(Range{spans[0].From, spans[len(spans)-1].To})
+	var writers []bigquery.QueryParameter
+	if q.batch.writers || q.stream.writers {
+		writers = counting.params()
 	}
-	params = append(params, counting.params()...)
+	params := slices.Concat(q.boundParams(spans), writers, q.tolerances())
 	if q.rollup != nil {
 		params = append(params, bigquery.QueryParameter{Name: "rollup", Value: *q.rollup})
 	}
-	if len(spans) > 1 {
-		for i, s := range spans {
-			params = append(params, bigquery.QueryParameter{Name: fmt.Sprintf("from%d", i), Value: s.From},
-				bigquery.QueryParameter{Name: fmt.Sprintf("to%d", i), Value: s.To})
-		}
-	}
-	return query{purpose: "reconcile", sql: q.reconcile(len(spans), counting), params: params,
-		maxBytes: int64(q.spec.Limits.MaxBytesBilled)}
+	return query{purpose: purposeReconcile, sql: q.reconcile(len(spans), counting), params: params,
+		maxBytes: int64(q.spec.Limits.MaxBytesBilled), spans: spans}
 }
 
 // checkEstimate refuses a query that would cost more than the spec allows.
@@ -71,13 +65,11 @@ func (q queries) checkEstimate(estimated int64) error {
 	return nil
 }
 
-// reconcile runs the one query over both sides and fills the result with it.
-func (r *runner) reconcile(ctx context.Context, q queries, qry query, res *Result) (reconciled, error) {
-	got := reconciled{ignored: map[string]int64{}}
-	res.Segments = make([]SegmentResult, len(q.spec.Keys))
-	for i, k := range q.spec.Keys {
-		res.Segments[i] = SegmentResult{Column: k.Name, Worst: []SegmentValue{}}
-	}
+const purposeReconcile = "reconcile"
+
+// reconcile runs the one query over both sides of a partition.
+func (r *runner) reconcile(ctx context.Context, q queries, qry query) (*part, error) {
+	p := q.newPart()
 	job, err := r.run(ctx, qry, func(row row) error {
 		level, err := get[string](row, "level")
 		if err != nil {
@@ -85,51 +77,60 @@ func (r *runner) reconcile(ctx context.Context, q queries, qry query, res *Resul
 		}
 		switch level {
 		case levelTotal:
-			return q.readTotal(row, res, &got)
+			return q.readTotal(row, p)
 		case levelWindow:
-			return q.readWindow(row, res)
+			return q.readWindow(row, p)
 		case levelKey:
 			d, err := q.readDifference(row)
-			got.differences = append(got.differences, d)
+			p.differences = append(p.differences, d)
 			return err
 		case levelWriter:
 			name, err := get[string](row, "ignored")
 			if err != nil {
 				return err
 			}
-			got.ignored[name], err = row.counter("ignored_rows")
+			p.ignored[name], err = row.counter("ignored_rows")
 			return err
 		}
 		n, err := strconv.Atoi(strings.TrimPrefix(level, levelSegment))
-		if err != nil || n < 0 || n >= len(res.Segments) {
+		if err != nil || n < 0 || n >= len(p.segments) {
 			return fmt.Errorf("level %q is unknown", level)
 		}
-		return q.readSegment(row, n, &res.Segments[n])
+		return q.readSegment(row, n, &p.segments[n])
 	})
 	if err != nil {
-		return got, err
+		return nil, err
 	}
-	res.Cost.Processed, res.Cost.Billed = job.Processed, job.Billed
-	res.Cost.LowerBound = got.bytes
-	slices.SortFunc(res.Windows, func(a, b WindowResult) int { return a.Start.Compare(b.Start) })
-	for i := range res.Segments {
-		finishSegment(&res.Segments[i])
+	p.jobs = []QueryJob{job}
+	for _, s := range []struct {
+		of    side
+		bytes int64
+	}{{q.batch, p.batch.bytes}, {q.stream, p.stream.bytes}} {
+		bytes, err := r.leastBytes(ctx, q, s.of, qry.spans, s.bytes)
+		if err != nil {
+			return nil, err
+		}
+		p.lowerBound += bytes
 	}
-	slices.SortFunc(got.differences, compareDifferences)
-	return got, nil
+	p.finish()
+	return p, nil
 }
 
-func finishSegment(s *SegmentResult) {
-	slices.SortFunc(s.Worst, func(a, b SegmentValue) int {
-		if c := b.Counts.Differing() - a.Counts.Differing(); c != 0 {
-			return int(c)
+// newPart is a part in which there are no keys.
+func (q queries) newPart() *part {
+	p := &part{ignored: map[string]int64{}, segments: make([]partSegment, len(q.segments()))}
+	for _, m := range q.spec.Metrics {
+		v := partMetric{difference: new(big.Rat), absolute: new(big.Rat), weight: map[string]*big.Rat{}}
+		if addsUp(m) {
+			v.batch, v.stream = new(big.Rat), new(big.Rat)
 		}
-		return compareText(a.Value, b.Value)
-	})
-	if len(s.Worst) > maxSegments {
-		s.Worst, s.Truncated = s.Worst[:maxSegments], true
+		p.metrics = append(p.metrics, v)
 	}
+	return p
 }
+
+// addsUp reports whether a metric's values have a total.
+func addsUp(m jobspecs.Metric) bool { return m.Type == "count" || m.Type == "sum" }
 
 func (q queries) readCounts(row row) (c Counts, err error) {
 	for class, n := range map[string]*int64{ClassExact: &c.Exact, ClassTolerated: &c.Tolerated, ClassMismatch: &c.Mismatch,
@@ -145,73 +146,74 @@ func (q queries) readCounts(row row) (c Counts, err error) {
 func (q queries) readDeltas(row row) ([]MetricDelta, error) {
 	deltas := make([]MetricDelta, len(q.spec.Metrics))
 	for i, m := range q.spec.Metrics {
-		diff, err := row.whole(fmt.Sprintf("diff%d", i))
+		diff, err := row.decimal(fmt.Sprintf("diff%d", i))
 		if err != nil {
 			return nil, err
 		}
-		abs, err := row.whole(fmt.Sprintf("abs%d", i))
+		abs, err := row.decimal(fmt.Sprintf("abs%d", i))
 		if err != nil {
 			return nil, err
 		}
-		deltas[i] = MetricDelta{m.Name, orZero(diff).String(), orZero(abs).String()}
+		deltas[i] = MetricDelta{m.Name, decimalText(orZero(diff)), decimalText(orZero(abs))}
 	}
 	return deltas, nil
 }
 
-func orZero(n *big.Int) *big.Int {
-	if n == nil {
-		return new(big.Int)
-	}
-	return n
-}
-
-func (q queries) readTotal(row row, res *Result, got *reconciled) (err error) {
-	if res.Counts, err = q.readCounts(row); err != nil {
+func (q queries) readTotal(row row, p *part) (err error) {
+	if p.counts, err = q.readCounts(row); err != nil {
 		return err
 	}
-	res.Exact = NewRatio(res.Counts.Exact, res.Counts.Total)
-	var batchBytes, streamBytes int64
-	for name, n := range map[string]*int64{"batch_rows": &res.Batch.Rows, "stream_rows": &res.Stream.Rows, "copies": &res.Stream.Copies,
-		"conflicts": &got.conflicts, "batch_bytes": &batchBytes, "stream_bytes": &streamBytes} {
+	for name, n := range map[string]*int64{"batch_rows": &p.batch.rows, "stream_rows": &p.stream.rows, "copies": &p.copies,
+		"conflicts": &p.conflicts, "batch_bytes": &p.batch.bytes, "stream_bytes": &p.stream.bytes} {
 		if *n, err = row.counter(name); err != nil {
 			return err
 		}
 	}
-	got.bytes = max(batchBytes, billingMinimum) + max(streamBytes, billingMinimum)
-	deltas, err := q.readDeltas(row)
-	if err != nil {
-		return err
-	}
 	for i, m := range q.spec.Metrics {
-		v := Metric{Name: m.Name, Type: m.Type, Difference: deltas[i].Difference, Absolute: deltas[i].Absolute, Weight: map[string]string{}}
-		all := new(big.Int)
-		for _, c := range Classes {
-			w, err := row.whole(fmt.Sprintf("%s%d", c, i))
-			if err != nil {
-				return err
-			}
-			v.Weight[c] = orZero(w).String()
-			all.Add(all, orZero(w))
+		v := partMetric{}
+		read := map[string]**big.Rat{fmt.Sprintf("diff%d", i): &v.difference, fmt.Sprintf("abs%d", i): &v.absolute}
+		if addsUp(m) {
+			read[fmt.Sprintf("batch%d", i)], read[fmt.Sprintf("stream%d", i)] = &v.batch, &v.stream
 		}
-		v.Exact = Ratio{v.Weight[ClassExact], all.String()}
-		if m.Type == "count" || m.Type == "sum" {
-			batch, err := row.whole(fmt.Sprintf("batch%d", i))
+		for name, to := range read {
+			n, err := row.decimal(name)
 			if err != nil {
 				return err
 			}
-			stream, err := row.whole(fmt.Sprintf("stream%d", i))
-			if err != nil {
-				return err
-			}
-			v.BatchTotal, v.StreamTotal = orZero(batch).String(), orZero(stream).String()
+			*to = orZero(n)
 		}
-		res.Metrics = append(res.Metrics, v)
+		if m.Value == "FLOAT64" {
+			if v.skipped, err = row.counter(fmt.Sprintf("skipped%d", i)); err != nil {
+				return err
+			}
+		}
+		p.metrics[i] = v
 	}
-	return nil
+	weights, err := q.readWeights(row)
+	for i, w := range weights {
+		p.metrics[i].weight = w
+	}
+	return err
 }
 
-func (q queries) readWindow(row row, res *Result) error {
-	w := WindowResult{}
+// readWeights reads, of each metric, the weight of the keys by class.
+func (q queries) readWeights(row row) ([]map[string]*big.Rat, error) {
+	weights := make([]map[string]*big.Rat, len(q.spec.Metrics))
+	for i := range weights {
+		weights[i] = map[string]*big.Rat{}
+		for _, c := range Classes {
+			w, err := row.decimal(fmt.Sprintf("%s%d", c, i))
+			if err != nil {
+				return nil, err
+			}
+			weights[i][c] = orZero(w)
+		}
+	}
+	return weights, nil
+}
+
+func (q queries) readWindow(row row, p *part) error {
+	w := partWindow{}
 	start, err := get[time.Time](row, "w")
 	if err != nil {
 		return err
@@ -223,38 +225,65 @@ func (q queries) readWindow(row row, res *Result) error {
 	if w.Counts.Total == 0 {
 		return nil // rows of writers that do not count
 	}
+	// What starts elsewhere may be settled later than this program believes
+	// (invariant C4).
+	if !q.windowing.floor(w.Start).Equal(w.Start) {
+		return exit.Usagef("a row's window starts at %s, where no window of %s does", stamp(w.Start), shortDuration(q.windowing.size)).
+			WithHint("say in spec.window and spec.alignment how long windows are and where they begin, or leave such rows out by where")
+	}
 	if w.Metrics, err = q.readDeltas(row); err != nil {
 		return err
 	}
-	res.Windows = append(res.Windows, w)
-	return nil
-}
-
-func (q queries) readSegment(row row, n int, s *SegmentResult) error {
-	counts, err := q.readCounts(row)
-	if err != nil || counts.Differing() == 0 {
-		return err
-	}
-	v, err := row.value(fmt.Sprintf("k%d", n))
+	weights, err := q.readWeights(row)
 	if err != nil {
 		return err
 	}
+	for _, of := range weights {
+		agree := new(big.Rat).Add(of[ClassExact], of[ClassTolerated])
+		all := new(big.Rat).Set(agree)
+		for _, c := range []string{ClassMismatch, ClassMissing, ClassExtra, ClassNonunique} {
+			all.Add(all, of[c])
+		}
+		w.weight = append(w.weight, windowWeight{all, agree})
+	}
+	p.windows = append(p.windows, w)
+	return nil
+}
+
+func (q queries) readSegment(row row, n int, s *partSegment) error {
+	counts, err := q.readCounts(row)
+	if err != nil || counts.Total == 0 {
+		return err
+	}
+	var values []*string
+	for _, name := range q.segments()[n] {
+		v, err := row.value(fmt.Sprintf("k%d", q.keyIndex(name)))
+		if err != nil {
+			return err
+		}
+		values = append(values, keyText(v))
+	}
 	deltas, err := q.readDeltas(row)
-	s.Worst = append(s.Worst, SegmentValue{Value: keyText(v), Counts: counts, Metrics: deltas})
+	s.worst = append(s.worst, SegmentValue{Values: values, Counts: counts, Metrics: deltas})
 	return err
 }
 
+// keyIndex is the place of a key in the spec.
+func (q queries) keyIndex(name string) int {
+	return slices.IndexFunc(q.spec.Keys, func(k jobspecs.CompareKey) bool { return k.Name == name })
+}
+
 func (q queries) readDifference(row row) (d difference, err error) {
-	if d.class, err = get[string](row, "class"); err != nil {
+	if d.class, err = get[string](row, "of_class"); err != nil {
 		return d, err
 	}
-	start, err := get[time.Time](row, "w")
+	start, err := get[time.Time](row, "xw")
 	if err != nil {
 		return d, err
 	}
 	d.window = start.UTC()
 	for i := range q.spec.Keys {
-		v, err := row.value(fmt.Sprintf("k%d", i))
+		v, err := row.value(fmt.Sprintf("x%d", i))
 		if err != nil {
 			return d, err
 		}
@@ -267,18 +296,44 @@ func (q queries) readDifference(row row) (d difference, err error) {
 		return d, err
 	}
 	d.batch.present, d.stream.present = d.batchRows > 0, d.streamRows > 0
-	for i := range q.spec.Metrics {
-		b, err := row.whole(fmt.Sprintf("batch%d", i))
+	for i, m := range q.spec.Metrics {
+		b, text, err := readValue(row, m, "batch", i)
 		if err != nil {
 			return d, err
 		}
-		s, err := row.whole(fmt.Sprintf("stream%d", i))
-		if err != nil {
+		d.batch.values, d.batchTexts = append(d.batch.values, b), append(d.batchTexts, text)
+		if b, text, err = readValue(row, m, "stream", i); err != nil {
 			return d, err
 		}
-		d.batch.values, d.stream.values = append(d.batch.values, b), append(d.stream.values, s)
+		d.stream.values, d.streamTexts = append(d.stream.values, b), append(d.streamTexts, text)
 	}
 	return d, nil
+}
+
+// readValue reads a key's value of metric i on a side; if it is NaN or infinite,
+// as a text.
+func readValue(row row, m jobspecs.Metric, side string, i int) (*big.Rat, string, error) {
+	if m.Value != "FLOAT64" {
+		n, err := row.decimal(fmt.Sprintf("%s%d", side, i))
+		return n, "", err
+	}
+	text, err := row.text(fmt.Sprintf("%s_text%d", side, i))
+	if err != nil || text == nil {
+		return nil, "", err
+	}
+	switch strings.ToLower(*text) {
+	case "nan":
+		return nil, "NaN", nil
+	case "inf", "+inf":
+		return nil, "Inf", nil
+	case "-inf":
+		return nil, "-Inf", nil
+	}
+	n, ok := new(big.Rat).SetString(*text)
+	if !ok {
+		return nil, "", fmt.Errorf("%q is not a FLOAT64", *text)
+	}
+	return n, "", nil
 }
 
 // keyText is a key column's value as text; nil for NULL.

@@ -1,36 +1,76 @@
 package compare
 
 import (
+	"cmp"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"io"
 	"strconv"
 	"strings"
+	"time"
 )
 
 //go:embed report.html.tmpl
 var reportTemplate string
 
+//go:embed report.html.css
+var reportStyle string
+
+//go:embed report.html.js
+var reportScript string
+
 var reportHTML = template.Must(template.New("report").Funcs(template.FuncMap{
-	"count": count, "countOf": countOf, "digits": digits, "signed": signed, "total": total, "bytes": bytesText,
-	"stamp": stamp, "orNull": orNull, "absent": absent, "writer": writerName, "where": Writer.where, "join": strings.Join,
-	"percent": func(r Ratio) string { return r.Percent(2) },
-	"share":   share,
-	"leftOut": LeftOut.text,
+	"count": count, "countOf": countOf, "digits": digits, "signed": signed, "total": total, "bytes": bytesText, "plain": plain, "lines": plainLines,
+	"stamp": moment, "date": func(t time.Time) string { return t.UTC().Format(time.DateOnly) }, "orNull": orNull, "absent": absent, "writer": writerName, "where": Writer.where, "join": strings.Join,
+	"percent": percentOf, "share": share, "delta": func(ms []MetricDelta, name string) MetricDelta { d, _ := delta(ms, name); return d },
+	"exact":   func(c Counts) Ratio { return NewRatio(c.Exact, c.Total) },
+	"part":    NewRatio,
+	"leftOut": LeftOut.text, "job": JobState.text, "how": Metric.how, "known": KnownDifference.stateText, "holds": KnownDifference.holds,
+	"second": SecondLook.text, "baseline": Baseline.text, "gate": Gate.text, "windows": Scope.windowText, "side": SideScope.scopeText,
+	"batchText": BatchFreshness.text, "streamText": StreamFreshness.text, "sampleText": Sample.text, "span": rangeText,
+	"approximate": func() string { return approximateSegment },
+	"decided":     Verdict.decided, "dayMetric": Day.metric,
+	"lenOf": func(n int, unit string) string { return countOf(int64(n), unit) },
+	"json":  jsonText, "keyColumns": keyColumns, "keyTexts": keyTexts, "segmentTexts": segmentTexts,
+	"millis":  time.Time.UnixMilli,
 	"seconds": func(s float64) string { return strconv.FormatFloat(s, 'f', 1, 64) },
 	"isNull":  func(s *string) bool { return s == nil },
 }).Parse(reportTemplate))
 
+// scriptSource lets the browser run the page's own script and no other, whatever
+// the data holds.
+var scriptSource = func() string {
+	sum := sha256.Sum256([]byte(reportScript))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}()
+
 // htmlView is what the template shows beside the result itself.
 type htmlView struct {
 	*Result
-	Time    *chart
-	Heat    *chart
-	Diffs   []*chart
-	Classes []classRow
-	Causes  []causeRow
-	Worst   []WindowResult
+	Style        template.CSS
+	Script       template.JS
+	ScriptSource string
+	Trend        *chart
+	Time         *chart
+	Bar          *chart
+	Map          *heatChart
+	Diffs        []*chart
+	ClassRows    []classRow
+	CauseRows    []causeRow
+	Worst        []WindowResult
+	Sorted       []Sample
+	DayRows      []dayRow
+	Met          int // days
+}
+
+type dayRow struct {
+	Day
+	Name    string
+	Counted bool // by the gate
 }
 
 type classRow struct {
@@ -45,24 +85,21 @@ type classRow struct {
 type causeRow struct {
 	Cause
 	Meaning string
-	Width   string
 }
 
-var classMeanings = map[string]string{
-	ClassExact:     "on both sides, every metric equal",
-	ClassTolerated: "equal within a declared tolerance",
-	ClassMismatch:  "on both sides, some metric differs",
-	ClassMissing:   "only on the batch side",
-	ClassExtra:     "only on the stream side",
-	ClassNonunique: "several rows where one belongs",
-}
+// worstInPage bounds the worst windows of the page.
+const worstInPage = 10
 
 // WriteHTML writes the result as one self-contained page: it loads nothing,
 // follows the reader's light or dark scheme, and works without scripts, but
-// for sorting and filtering the samples.
+// for filtering the samples and copying SQL.
 func (r *Result) WriteHTML(w io.Writer) error {
-	v := htmlView{Result: r, Heat: heatMap(r), Worst: r.worstWindows(10)}
-	gate, err := strconv.ParseFloat(r.Gate.MinExactPercent, 64)
+	v := htmlView{Result: r, Style: template.CSS(reportStyle), Script: template.JS(reportScript), ScriptSource: scriptSource,
+		Trend: trendChart(r), Bar: causeBar(r), Map: heatMap(r), Worst: r.worstWindows(worstInPage), Sorted: r.samplesByWorth(), Met: r.daysMet()}
+	for i, d := range r.Days {
+		v.DayRows = append(v.DayRows, dayRow{d, r.dayText(d), i >= len(r.Days)-r.countedDays()})
+	}
+	gate, err := strconv.ParseFloat(cmp.Or(r.Gate.MinExactPercent, "0"), 64)
 	if err != nil {
 		gate = 0 // drawn nowhere; the decision was made on the exact fraction
 	}
@@ -72,27 +109,54 @@ func (r *Result) WriteHTML(w io.Writer) error {
 			v.Diffs = append(v.Diffs, c)
 		}
 	}
-	for _, c := range Classes {
+	for _, c := range r.shownClasses() {
 		n := r.Counts.Of(c)
-		if c == ClassTolerated && n == 0 {
-			continue
-		}
 		row := classRow{Class: c, Meaning: classMeanings[c], Keys: n, Share: NewRatio(n, r.Counts.Total), Width: px(percent(n, r.Counts.Total))}
 		for _, m := range r.Metrics {
 			row.Weights = append(row.Weights, share(m.Weight[c], m.Exact.Den))
 		}
-		v.Classes = append(v.Classes, row)
+		v.ClassRows = append(v.ClassRows, row)
 	}
-	if r.Causes.Unexplained == 0 {
-		v.Causes = append(v.Causes, causeRow{Cause: Cause{Unexplained, Unexplained, 0, NewRatio(0, r.Causes.Differing)}, Meaning: causeMeaning(Unexplained), Width: "0"})
-	}
-	for _, c := range r.Causes.Entries {
-		v.Causes = append(v.Causes, causeRow{Cause: c, Meaning: causeMeaning(c.Cause), Width: px(percent(c.Keys, r.Causes.Differing))})
+	for _, c := range r.causes() {
+		v.CauseRows = append(v.CauseRows, causeRow{c, causeMeaning(c.Cause)})
 	}
 	if err := reportHTML.Execute(w, v); err != nil {
 		return fmt.Errorf("write HTML report: %w", err)
 	}
 	return nil
+}
+
+// jsonText is a list for the page's script, in an attribute.
+func jsonText(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}
+
+// keyColumns and keyTexts are the key of a sample as the page's script matches it
+// with a segment; NULL is the text NULL.
+func keyColumns(s Sample) []string {
+	names := make([]string, len(s.Key))
+	for i, k := range s.Key {
+		names[i] = k.Column
+	}
+	return names
+}
+
+func keyTexts(s Sample) []string {
+	values := make([]string, len(s.Key))
+	for i, k := range s.Key {
+		values[i] = orNull(k.Value)
+	}
+	return values
+}
+
+// segmentTexts are the values of a segment likewise.
+func segmentTexts(v SegmentValue) []string {
+	values := make([]string, len(v.Values))
+	for i, s := range v.Values {
+		values[i] = orNull(s)
+	}
+	return values
 }
 
 var flawMeanings = map[string]string{
@@ -103,13 +167,17 @@ var flawMeanings = map[string]string{
 	Unexplained:              "no combination of known flaws reproduces both sides from the raw events",
 }
 
+// causeMeaning says in words what a cause is, where there are words for it; the
+// evidence of a cause says it of its keys.
 func causeMeaning(cause string) string {
 	if strings.Contains(cause, " or ") {
 		return "more than one combination of flaws reproduces both sides"
 	}
 	var parts []string
 	for _, flaw := range strings.Split(cause, " + ") {
-		parts = append(parts, flawMeanings[flaw])
+		if m := flawMeanings[flaw]; m != "" {
+			parts = append(parts, m)
+		}
 	}
 	return strings.Join(parts, "; ")
 }
@@ -117,6 +185,17 @@ func causeMeaning(cause string) string {
 // Exactly is the whole-number share as a fraction, for a tooltip.
 func (v htmlView) Exactly() string {
 	return digits(v.Exact.Num) + " of " + digits(v.Exact.Den) + " keys"
+}
+
+// SpecChanged reports whether an earlier run had another spec.
+func (v htmlView) SpecChanged(hash string) bool { return v.changed(hash) }
+
+// LeftOutWindows are all windows that were left out, as far as they were counted.
+func (v htmlView) LeftOutWindows() (n int64) {
+	for _, l := range v.Scope.LeftOut {
+		n += l.Windows
+	}
+	return n
 }
 
 // VerdictClass is the CSS class of the verdict.
@@ -129,6 +208,3 @@ func (v htmlView) VerdictClass() string {
 	}
 	return "nodata"
 }
-
-// DifferingShare is the share of keys that are not exact.
-func (v htmlView) DifferingShare() Ratio { return NewRatio(v.Counts.Differing(), v.Counts.Total) }

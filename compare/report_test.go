@@ -2,114 +2,31 @@ package compare
 
 import (
 	"bytes"
-	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
-	"unicode/utf8"
 
-	"cloud.google.com/go/bigquery"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"github.com/kappa-migrate/kappa/internal/goldentest"
 )
 
-func text(s string) *string { return &s }
-
-// fixture is a result like that of the flights week, with texts in it that
-// must be escaped.
-func fixture() *Result {
-	watermark, seen, replaced := hours(170), hours(171), span(40, 42)
-	covered, loaded := hours(168), hours(172)
-	r := &Result{
-		Version: ResultVersion, Comparison: "flights", Description: "May the hourly flights per origin <airport> be served from the stream?",
-		Environment: "sandbox", SpecHash: strings.Repeat("5e", 32), Started: hours(173), Seconds: 2.5,
-		Gate: Gate{"95", 0},
-		Scope: Scope{Project: "kappa-demo", Dataset: "kappa", BatchTable: "batch_flights", StreamTable: "stream_flights", Keys: []string{"origin"},
-			Range: span(0, 172), Default: true, WindowSize: "1h", Settled: []Range{span(0, 168)}, Windows: 168,
-			LeftOut: []LeftOut{{LeftOutStreamOpen, "the stream's watermark, 2001-01-15T02:00:00Z, is not past their end by 2h", 4, []Range{span(168, 172)}}}},
-		Batch: BatchFreshness{Loads: 43, CoveredTo: &covered, LastLoaded: &loaded, Rows: 16372},
-		Stream: StreamFreshness{SettledTo: &watermark, Rows: 18000, Copies: 3,
-			Jobs: []JobState{{Job: "flights-0", Generation: 2, Watermark: &watermark, ObservedAt: &seen}, {Job: "flights-1", Generation: 1, AtMaximum: true, ObservedAt: &seen}},
-			Generations: []Writer{
-				{Job: "fill", Generation: 1, Kind: "backfill", State: "drained", Counts: true, Within: &replaced},
-				{Job: "flights-0", Generation: 1, Kind: "stream", State: "void", Reason: "void", Ignored: 120},
-				{Job: "flights-0", Generation: 2, Kind: "stream", State: "open", Counts: true, Except: []ReplacedRange{{replaced, "fill@1"}}, Ignored: 7},
-				{Job: "flights-1", Generation: 1, Kind: "stream", State: "drained", Counts: true, Except: []ReplacedRange{{replaced, "fill@1"}}}}},
-		Warnings: []string{"3 rows of ghost@1 do not count: the writer is not in the generations table"},
-		Cost: Cost{Estimated: 1_700_000, Accuracy: "PRECISE", Processed: 1_700_000, Billed: 20 << 20, LowerBound: 20 << 20, Evidence: 9_000_000,
-			Jobs: []QueryJob{{"reconcile", "job_abc", 1_700_000, 20 << 20}, {"evidence", "job_def", 9_000_000, 20 << 20}}},
-	}
-	for h := range 168 {
-		w := WindowResult{Start: hours(float64(h)), Counts: Counts{Total: 98}, Metrics: []MetricDelta{{"flights", "0", "0"}, {"delay_sum", "0", "0"}}}
-		if h%24 >= 15 {
-			w.Counts.Mismatch, w.Counts.Extra = int64(h%7)+3, int64(h%3)
-			w.Metrics[0] = MetricDelta{"flights", "12", "12"}
-			w.Metrics[1] = MetricDelta{"delay_sum", "-9007199254740993", "9007199254740993"}
-		}
-		w.Counts.Exact = w.Counts.Total - w.Counts.Differing()
-		r.Windows = append(r.Windows, w)
-		r.Counts.Total += w.Counts.Total
-		r.Counts.Exact += w.Counts.Exact
-		r.Counts.Mismatch += w.Counts.Mismatch
-		r.Counts.Extra += w.Counts.Extra
-	}
-	r.Exact = NewRatio(r.Counts.Exact, r.Counts.Total)
-	r.Metrics = []Metric{
-		{"flights", "count", "114000", "115245", "1245", "1245", map[string]string{ClassExact: "110000", ClassMismatch: "5000", ClassExtra: "245", ClassTolerated: "0", ClassMissing: "0", ClassNonunique: "0"}, Ratio{"110000", "115245"}},
-		{"delay_sum", "sum", "9007199254740993", "-5", "-9007199254740998", "9007199254740998", map[string]string{ClassExact: "0", ClassMismatch: "9007199254740993", ClassExtra: "0", ClassTolerated: "0", ClassMissing: "0", ClassNonunique: "0"}, Ratio{"0", "9007199254740993"}},
-	}
-	n := r.Counts.Differing()
-	r.Causes = Causes{Differing: n, Unexplained: 2, Explained: NewRatio(n-2, n), EvidenceRead: true, Entries: []Cause{
-		{Unexplained, Unexplained, 2, NewRatio(2, n)},
-		{"late_dropped_by_batch", Proven, n - 7, NewRatio(n-7, n)},
-		{"duplicates_in_batch or late_dropped_by_batch", Likely, 5, NewRatio(5, n)}}}
-	r.Segments = []SegmentResult{{Column: "origin", Truncated: true, Worst: []SegmentValue{
-		{text("ORD"), Counts{Total: 168, Exact: 120, Mismatch: 48}, []MetricDelta{{"flights", "90", "90"}, {"delay_sum", "1200", "1200"}}},
-		{nil, Counts{Total: 9, Exact: 8, Extra: 1}, []MetricDelta{{"flights", "1", "1"}, {"delay_sum", "0", "0"}}}}}}
-	q, err := newQueries(&flightsSpec().Spec)
-	if err != nil {
-		panic(err)
-	}
-	sample := func(class, cause, status, origin string, batch, stream *string) Sample {
-		sql := q.sampleSQL(&difference{window: hours(17), keys: []bigquery.Value{origin}})
-		return Sample{Class: class, Key: []KeyValue{{"origin", &origin}}, Window: hours(17), BatchRows: 1, StreamRows: 2, Cause: cause, Status: status, SQL: sql,
-			Metrics: []SampleMetric{{"flights", batch, stream, "1"}, {"delay_sum", nil, text("9007199254740993"), "9007199254740993"}}}
-	}
-	r.Samples = []Sample{
-		sample(ClassMismatch, Unexplained, Unexplained, `<script>alert("x")</script>`, text("3"), text("4")),
-		sample(ClassMismatch, "late_dropped_by_batch", Proven, "O'Hare\x1b[31m\n`", text("3"), text("4")),
-		sample(ClassExtra, "duplicates_in_batch or late_dropped_by_batch", Likely, "ORD", nil, text("1")),
-	}
-	r.Samples[2].Key[0].Value = nil
-	r.Verdict = decide(flightsSpec().Spec.Gate, r)
-	return r
-}
-
-func nothingToJudge() *Result {
-	r := fixture()
-	r.Counts, r.Exact, r.Metrics, r.Windows, r.Segments, r.Samples = Counts{}, NewRatio(0, 0), []Metric{}, []WindowResult{}, []SegmentResult{}, []Sample{}
-	r.Scope.Settled, r.Scope.Windows, r.Scope.Range = []Range{}, 0, Range{}
-	r.Scope.LeftOut = []LeftOut{{LeftOutNotLoaded, "the table batch_loads lists no load of batch_flights", 0, []Range{}}}
-	r.Batch, r.Stream, r.Warnings, r.Cost = BatchFreshness{}, StreamFreshness{Jobs: []JobState{{Job: "flights-0", Problem: "it is not in the generations table"}}}, []string{}, Cost{}
-	r.Causes = summarize(nil, 0, 0)
-	r.Verdict = decide(flightsSpec().Spec.Gate, r)
-	return r
-}
-
 func views(r *Result) map[string]func(io.Writer) error {
 	return map[string]func(io.Writer) error{
-		"txt": func(w io.Writer) error { return r.WriteText(w, 100, false) }, "color.txt": func(w io.Writer) error { return r.WriteText(w, 60, true) },
-		"json": r.WriteJSON, "html": r.WriteHTML, "md": r.WriteMarkdown, "junit.xml": r.WriteJUnit,
+		"txt": func(w io.Writer) error { return r.WriteText(w, 80, false) }, "wide.txt": func(w io.Writer) error { return r.WriteText(w, 160, false) },
+		"color.txt": func(w io.Writer) error { return r.WriteText(w, 60, true) },
+		"json":      r.WriteJSON, "html": r.WriteHTML, "md": r.WriteMarkdown, "junit.xml": r.WriteJUnit,
 	}
 }
 
-func render(t *testing.T, write func(io.Writer) error) string {
+func render(t testing.TB, write func(io.Writer) error) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := write(&b); err != nil {
@@ -119,7 +36,7 @@ func render(t *testing.T, write func(io.Writer) error) string {
 }
 
 func TestGoldenReports(t *testing.T) {
-	for name, r := range map[string]*Result{"hold": fixture(), "nodata": nothingToJudge()} {
+	for name, r := range fixtures() {
 		for ext, write := range views(r) {
 			t.Run(name+"."+ext, func(t *testing.T) {
 				goldentest.Check(t, filepath.Join("testdata", name+"."+ext), render(t, write))
@@ -129,38 +46,105 @@ func TestGoldenReports(t *testing.T) {
 }
 
 func TestTextKeepsToTheWidthAndTheTerminal(t *testing.T) {
-	r := fixture()
-	for _, width := range []int{40, 80, 132} {
-		got := render(t, func(w io.Writer) error { return r.WriteText(w, width, false) })
-		report, _, _ := strings.Cut(got, "\nSQL of the first sample")
-		for l := range strings.Lines(report) {
-			if n := utf8.RuneCountInString(strings.TrimSuffix(l, "\n")); n > width {
-				t.Errorf("width %d: line of %d columns: %q", width, n, l)
+	for name, r := range fixtures() {
+		for width := 40; width <= 200; width++ {
+			got := render(t, func(w io.Writer) error { return r.WriteText(w, width, false) })
+			if strings.ContainsAny(got, "\x1b\x00\r") {
+				t.Errorf("%s, width %d: control characters from the data reach the terminal", name, width)
+			}
+			for _, s := range r.Samples { // SQL is never cut
+				got = strings.ReplaceAll(got, s.SQL, "")
+			}
+			for l := range strings.Lines(got) {
+				if n := columnsOf(strings.TrimSuffix(l, "\n")); n > width {
+					t.Errorf("%s, width %d: line of %d columns: %q", name, width, n, l)
+				}
 			}
 		}
-		if strings.ContainsAny(got, "\x1b\x00") {
-			t.Errorf("width %d: control characters from the data reach the terminal", width)
+	}
+}
+
+// Numbers are folded where there is no room, never cut: a cut number is a wrong
+// one.
+func TestTextCutsNoNumber(t *testing.T) {
+	r := fixture()
+	r.Metrics[1].Difference = "-" + strings.Repeat("123456789", 8)
+	for _, width := range []int{40, 80} {
+		got := render(t, func(w io.Writer) error { return r.WriteText(w, width, false) })
+		folded := strings.Join(strings.Fields(got), "")
+		if want := signed(r.Metrics[1].Difference); !strings.Contains(folded, want) && strings.Count(folded, "123,456,789") < 3 {
+			t.Errorf("width %d: %s is not in the report:\n%s", width, want, got)
+		}
+	}
+}
+
+// Whatever texts a result holds, the terminal gets no control character.
+func TestTextIsSafeForTheTerminal(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		evil := rapid.StringOfN(rapid.Rune(), 0, 30, -1).Draw(t, "text") + "\x1b]0;x\x07\u202e\u2028\r\xff"
+		r := fixture()
+		r.Comparison, r.Description, r.Environment, r.SpecHash, r.Verdict.Rule = evil, evil, evil, evil, evil
+		r.Warnings, r.Scope.Keys, r.Scope.TimeZone, r.Cost.Jobs[0].ID = []string{evil}, []string{evil}, evil, evil
+		r.Scope.Batch, r.Scope.LeftOut[0].Message = SideScope{Kind: SideFiles, Files: []string{evil}, Where: evil, Job: evil}, evil
+		r.Verdict.Checks[0] = Check{evil, evil, evil, true}
+		r.Days[0].Why, r.Days[0].Run, r.Metrics[0].Name, r.Metrics[0].Tolerance = evil, evil, evil, evil
+		r.Causes.Entries[0].Cause, r.Causes.Entries[0].Evidence = evil, evil
+		r.Known[1] = KnownDifference{Name: evil, Owner: evil, Reason: evil, State: evil}
+		r.Last.ID, r.Baseline.File, r.Transitions[0].From, r.Trend[29].ID, r.Trend[29].SpecHash = evil, evil, evil, evil, evil
+		r.Stream.Jobs[0].Job, r.Stream.Jobs[0].Problem, r.Stream.Generations[1].Reason = evil, evil, evil
+		r.Segments[0].Columns, r.Segments[0].Worst[0].Values = []string{evil}, []*string{&evil}
+		r.Samples[0] = Sample{Class: evil, Key: []KeyValue{{evil, &evil}}, Metrics: []SampleMetric{{evil, &evil, &evil, evil}}, Cause: evil, Status: Unexplained, Evidence: evil, Known: evil, SQL: evil}
+		var b bytes.Buffer
+		if err := r.WriteText(&b, rapid.IntRange(1, 200).Draw(t, "width"), false); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.String(); got != plainLines(got) {
+			t.Fatalf("a harmful character in %q", got)
+		}
+	})
+}
+
+func TestFold(t *testing.T) {
+	for _, c := range []struct {
+		in    string
+		width int
+		want  []string
+	}{
+		{"", 5, []string{""}},
+		{"one two", 7, []string{"one two"}},
+		{"one two", 6, []string{"one", "two"}},
+		{"abcdefgh", 3, []string{"abc", "def", "gh"}},
+		{"東京羽田", 5, []string{"東京", "羽田"}},
+		{"e\u0301e\u0301", 2, []string{"e\u0301e\u0301"}},
+		{"東", 1, []string{"東"}}, // nothing narrower can be made of it
+	} {
+		if d := cmp.Diff(c.want, fold(c.in, c.width)); d != "" {
+			t.Errorf("%q in %d columns (-want +got):\n%s", c.in, c.width, d)
 		}
 	}
 }
 
 func TestHTMLIsSelfContainedAndEscaped(t *testing.T) {
 	got := render(t, fixture().WriteHTML)
-	for _, bad := range []string{`<script>alert`, "\x1b"} {
+	for _, bad := range []string{`<script>alert`, "\x1b", "</pre><script>", "<b>\"O'Hare", "<i>ATL", "ZgotmplZ"} {
 		if strings.Contains(got, bad) {
 			t.Errorf("the page holds %q unescaped", bad)
 		}
 	}
-	if loads := regexp.MustCompile(`(?i)(src|href|url|@import|https?:)\s*[=(/]`).FindAllString(got, -1); loads != nil {
+	loads := regexp.MustCompile(`(?i)(\bsrc\s*=|\bhref\s*=\s*"[^#]|\burl\s*\(|@import|https?:|\bfetch\s*\(|XMLHttp|import\s*\()`).FindAllString(got, -1)
+	if loads != nil {
 		t.Errorf("the page would load something: %q", loads)
 	}
-	for _, want := range []string{`<html lang="en">`, `prefers-color-scheme:dark`, `role="img"`, `default-src 'none'`, `id="h-time"`, `id="h-heat"`, `id="h-diff0"`, `<h1>flights</h1>`} {
+	if n := strings.Count(got, "<script"); n != 1 {
+		t.Errorf("%d scripts", n)
+	}
+	for _, want := range []string{`<html lang="en">`, `(prefers-color-scheme:dark)`, `default-src 'none'`, `id="h-time"`, `id="h-heat"`, `id="h-trend"`, `id="h-diff0"`, `<h1>flights</h1>`, strings.ReplaceAll(scriptSource, "+", "&#43;")[1:40]} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page lacks %s", want)
 		}
 	}
 	// Every id that is pointed at exists, once.
-	for _, m := range regexp.MustCompile(`aria-(?:labelledby|describedby)="([^"]+)"`).FindAllStringSubmatch(got, -1) {
+	for _, m := range regexp.MustCompile(`(?:aria-(?:labelledby|describedby)="|href="#)([^"]+)"`).FindAllStringSubmatch(got, -1) {
 		if n := strings.Count(got, `id="`+m[1]+`"`); n != 1 {
 			t.Errorf("id %s exists %d times", m[1], n)
 		}
@@ -168,30 +152,128 @@ func TestHTMLIsSelfContainedAndEscaped(t *testing.T) {
 }
 
 func TestJSONReadsBack(t *testing.T) {
-	want := fixture()
-	var got Result
-	if err := json.Unmarshal([]byte(render(t, want.WriteJSON)), &got); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, &got); diff != "" {
-		t.Errorf("read back (-want +got):\n%s", diff)
+	for name, want := range fixtures() {
+		got, err := ReadJSON(strings.NewReader(render(t, want.WriteJSON)))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s read back (-want +got):\n%s", name, diff)
+		}
 	}
 }
 
-func TestJUnitIsXML(t *testing.T) {
-	for _, r := range []*Result{fixture(), nothingToJudge()} {
-		var suite struct {
-			Tests    int `xml:"tests,attr"`
-			Failures int `xml:"failures,attr"`
-			Errors   int `xml:"errors,attr"`
-		}
-		if err := xml.Unmarshal([]byte(render(t, r.WriteJUnit)), &suite); err != nil {
-			t.Fatal(err)
-		}
-		if suite.Tests == 0 || suite.Failures+suite.Errors == 0 {
-			t.Errorf("verdict %s passes as %+v", r.Verdict.Verdict, suite)
+// A list is an empty one, not null, even where the run has left it nil; and
+// writing changes nothing of the result.
+func TestJSONHasNoNullList(t *testing.T) {
+	r := &Result{Version: ResultVersion}
+	got := render(t, r.WriteJSON)
+	if m := regexp.MustCompile(`"(\w+)": null`).FindAllStringSubmatch(got, -1); len(m) != 9 {
+		t.Errorf("null: %q; want those of last_run, second_look, covered_to, last_loaded, settled_to and the percents of ratios of nothing", m)
+	}
+	if r.Days != nil {
+		t.Error("the result was changed")
+	}
+}
+
+// markdownCells are the cells of the rows of tables, by the first cell.
+func markdownCells(doc string) map[string][]string {
+	rows := map[string][]string{}
+	for l := range strings.Lines(doc) {
+		if cells := strings.Split(strings.TrimSpace(l), " | "); strings.HasPrefix(l, "| ") {
+			cells[0], cells[len(cells)-1] = strings.TrimPrefix(cells[0], "| "), strings.TrimSuffix(cells[len(cells)-1], " |")
+			rows[cells[0]] = cells
 		}
 	}
+	return rows
+}
+
+func TestMarkdownIsSafe(t *testing.T) {
+	got := render(t, fixture().WriteMarkdown)
+	prose := regexp.MustCompile("(?s)(`{3,})sql\n.*?\n`{3,}\n").ReplaceAllString(got, "")
+	for _, bad := range []string{"<script", "<b>", "@data-team", "\x1b", "name | until", "`\n"} {
+		if strings.Contains(prose, bad) {
+			t.Errorf("the report holds %q", bad)
+		}
+	}
+	if len(got) > 65_536 {
+		t.Errorf("%d bytes are more than a comment holds", len(got))
+	}
+	for _, table := range regexp.MustCompile(`(?m)(^\| .* \|\n)+`).FindAllString(prose, -1) {
+		columns := -1
+		for l := range strings.Lines(table) {
+			n := strings.Count(strings.ReplaceAll(l, `\|`, ""), "|")
+			if columns >= 0 && n != columns {
+				t.Errorf("a row of %d columns in a table of %d: %s", n-1, columns-1, l)
+			}
+			columns = n
+		}
+	}
+	if open, end := strings.Count(prose, "<details>"), strings.Count(prose, "</details>"); open != end || open == 0 {
+		t.Errorf("%d details are opened and %d closed", open, end)
+	}
+}
+
+type junit struct {
+	Tests    int `xml:"tests,attr"`
+	Failures int `xml:"failures,attr"`
+	Errors   int `xml:"errors,attr"`
+	Skipped  int `xml:"skipped,attr"`
+	Suite    struct {
+		Properties []junitProperty `xml:"properties>property"`
+		Cases      []junitCase     `xml:"testcase"`
+	} `xml:"testsuite"`
+}
+
+func readJUnit(t testing.TB, doc string) junit {
+	t.Helper()
+	var s junit
+	if err := xml.Unmarshal([]byte(doc), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestJUnitIsXML(t *testing.T) {
+	for name, want := range map[string]string{"hold": "12 tests, 4 failures, 0 errors, 1 skipped", "go": "11 tests, 0 failures, 0 errors, 0 skipped", "nodata": "1 tests, 0 failures, 1 errors, 0 skipped"} {
+		s := readJUnit(t, render(t, fixtures()[name].WriteJUnit))
+		if got := fmt.Sprintf("%d tests, %d failures, %d errors, %d skipped", s.Tests, s.Failures, s.Errors, s.Skipped); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+		if s.Tests != len(s.Suite.Cases) {
+			t.Errorf("%s: %d cases of %d", name, len(s.Suite.Cases), s.Tests)
+		}
+	}
+}
+
+// A suite passes if and only if the verdict is GO.
+func TestJUnitPassesWithGOAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := passed()
+		r.Verdict.Verdict = rapid.SampledFrom([]string{Go, Hold, NoData, ""}).Draw(t, "verdict")
+		if r.Verdict.Verdict != Go {
+			r.Verdict.Checks = r.Verdict.Checks[:rapid.IntRange(0, 2).Draw(t, "checks")]
+			for i := range r.Verdict.Checks {
+				r.Verdict.Checks[i].OK = rapid.Bool().Draw(t, "met")
+			}
+		}
+		r.Gate.Days = rapid.IntRange(0, 10).Draw(t, "days wanted")
+		r.Days = r.Days[:rapid.IntRange(0, 8).Draw(t, "days")]
+		for i := range r.Days {
+			r.Days[i].OK = rapid.Bool().Draw(t, "day")
+		}
+		var b bytes.Buffer
+		if err := r.WriteJUnit(&b); err != nil {
+			t.Fatal(err)
+		}
+		var s junit
+		if err := xml.Unmarshal(b.Bytes(), &s); err != nil {
+			t.Fatal(err)
+		}
+		if passes := s.Failures+s.Errors == 0; passes != (r.Verdict.Verdict == Go) || s.Tests == 0 {
+			t.Fatalf("verdict %q, and the suite has %d failures and %d errors", r.Verdict.Verdict, s.Failures, s.Errors)
+		}
+	})
 }
 
 func TestWriteFiles(t *testing.T) {
@@ -230,38 +312,5 @@ func TestChartsGroupLongRanges(t *testing.T) {
 	}
 	if want := r.Counts.Total + 24*400 - 168; total != want {
 		t.Errorf("bars hold %d keys, want %d", total, want)
-	}
-	if h := heatMap(r); !strings.Contains(h.Description, "last 62 days") {
-		t.Errorf("heat map: %s", h.Description)
-	}
-	r.Scope.WindowSize = (6 * time.Hour).String()
-	if heatMap(r) != nil {
-		t.Error("a heat map by hour of windows longer than an hour")
-	}
-}
-
-func TestStringLiteral(t *testing.T) {
-	tests := map[string]string{"ORD": `'ORD'`, `O'Hare`: `'O\'Hare'`, "a\\b\nc\x00": `'a\\b\nc\x00'`, "é\u2028": `'é\u2028'`}
-	for in, want := range tests {
-		if got := stringLiteral(in); got != want {
-			t.Errorf("stringLiteral(%q) = %s, want %s", in, got, want)
-		}
-	}
-}
-
-func TestIdentifiersAreRefused(t *testing.T) {
-	for _, bad := range []string{"a`b", `a\b`, "a b", "a\nb", "", "1a", "ä", strings.Repeat("a", 301)} {
-		spec := flightsSpec()
-		spec.Spec.Keys[0].Name = bad
-		if _, err := newQueries(&spec.Spec); err == nil {
-			t.Errorf("column %q is let through", bad)
-		}
-	}
-	for _, bad := range []string{"a`b", "a.b", "a\x00", ""} {
-		spec := flightsSpec()
-		spec.Spec.Stream.Table = bad
-		if _, err := newQueries(&spec.Spec); err == nil {
-			t.Errorf("table %q is let through", bad)
-		}
 	}
 }

@@ -13,16 +13,16 @@ import (
 // In a table with rollups the rows of the set that has the keys are compared,
 // and those of the others count nowhere. (P2)
 func TestRollups(t *testing.T) {
-	origin, gate := jobspecs.Field{Name: "origin", Type: "STRING"}, jobspecs.Field{Name: "gate", Type: "INT64"}
+	origin, gate := jobspecs.CompareKey{Name: "origin", Type: "STRING"}, jobspecs.CompareKey{Name: "gate", Type: "INT64"}
 	for _, c := range []struct {
 		name   string
-		keys   []jobspecs.Field
+		keys   []jobspecs.CompareKey
 		rollup string
 		counts Counts
 	}{
-		{"a rollup", []jobspecs.Field{origin}, "origin", Counts{Total: 2, Exact: 2}},
-		{"another", []jobspecs.Field{gate}, "gate", Counts{Total: 2, Exact: 2}},
-		{"all dimensions, in another order", []jobspecs.Field{gate, origin}, "origin,gate", Counts{Total: 3, Exact: 3}},
+		{"a rollup", []jobspecs.CompareKey{origin}, "origin", Counts{Total: 2, Exact: 2}},
+		{"another", []jobspecs.CompareKey{gate}, "gate", Counts{Total: 2, Exact: 2}},
+		{"all dimensions, in another order", []jobspecs.CompareKey{gate, origin}, "origin,gate", Counts{Total: 3, Exact: 3}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)

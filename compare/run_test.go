@@ -17,8 +17,8 @@ import (
 // All key types, and extremes as metrics, which merge by keeping the extreme.
 func TestKeysAndMetricsOfAllTypes(t *testing.T) {
 	w := newWorld(t)
-	w.spec.Spec.Keys = []jobspecs.Field{{Name: "origin", Type: "STRING"}, {Name: "gate", Type: "INT64"}, {Name: "slot", Type: "TIMESTAMP"}}
-	w.spec.Spec.Metrics = []jobspecs.Metric{{Name: "flights", Type: "count"}, {Name: "delay_min", Type: "min", Field: "delay"}, {Name: "delay_max", Type: "max", Field: "delay"}}
+	w.spec.Spec.Keys = []jobspecs.CompareKey{{Name: "origin", Type: "STRING"}, {Name: "gate", Type: "INT64"}, {Name: "slot", Type: "TIMESTAMP"}}
+	w.spec.Spec.Metrics = []jobspecs.Metric{{Name: "flights", Type: "count", Value: "INT64"}, {Name: "delay_min", Type: "min", Value: "INT64", Field: "delay"}, {Name: "delay_max", Type: "max", Value: "INT64", Field: "delay"}}
 	w.spec.Spec.Gate = jobspecs.Gate{}
 	key := func(r record, gate any, slot any) record {
 		if gate != nil {
@@ -126,7 +126,7 @@ func TestErrors(t *testing.T) {
 		{name: "over the byte cap", code: exit.Usage, want: "limits.maxBytesBilled", build: func(w *world) { w.both("ORD", 0, 2); w.spec.Spec.Limits.MaxBytesBilled = 10 }},
 		{name: "no such table", code: exit.Environment, want: "no_such_table", build: func(w *world) { w.spec.Spec.Evidence.Late = "no_such_table" }},
 		{name: "no such column", code: exit.Environment, want: "has no column carrier", build: func(w *world) {}, edit: func(w *world) {
-			w.spec.Spec.Keys = append(w.spec.Spec.Keys, jobspecs.Field{Name: "carrier", Type: "STRING"})
+			w.spec.Spec.Keys = append(w.spec.Spec.Keys, jobspecs.CompareKey{Name: "carrier", Type: "STRING"})
 		}},
 		{name: "floating point", code: exit.Environment, want: "floating point", build: func(w *world) {}, after: func(ds *bigquery.Dataset) error {
 			if err := ds.Table("batch_flights").Delete(ctxBackground); err != nil {
@@ -218,7 +218,7 @@ func TestPlanReadsNeitherSide(t *testing.T) {
 	if err := p.WriteText(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"8 windows of 1h settled", "-- @from = 2001-01-08T00:00:00Z", "-- @writers = [flights-0@1]", "GROUPING SETS"} {
+	for _, want := range []string{"8 windows of 1h settled", "-- @from = 2001-01-08T00:00:00Z", "-- @writers = [flights-0@1]", "GROUPING SETS", "billed ÷ lower bound 1.00"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the plan lacks %q:\n%s", want, b.String())
 		}

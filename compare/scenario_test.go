@@ -55,9 +55,9 @@ func TestScenarios(t *testing.T) {
 					t.Errorf("exact %s, explained %s, %d samples", r.Exact.Percent(2), r.Causes.Explained.Percent(0), len(r.Samples))
 				}
 				want := []Metric{
-					{"flights", "count", "7", "7", "0", "0", weights("7", "0", "0", "0", "0"), Ratio{"7", "7"}},
-					{"delay_sum", "sum", "35", "35", "0", "0", weights("35", "0", "0", "0", "0"), Ratio{"35", "35"}},
-					{"distance_sum", "sum", "700", "700", "0", "0", weights("700", "0", "0", "0", "0"), Ratio{"700", "700"}}}
+					{Name: "flights", Type: "count", Value: "INT64", BatchTotal: "7", StreamTotal: "7", Difference: "0", Absolute: "0", Weight: weights("7", "0", "0", "0", "0"), Exact: Ratio{"7", "7"}, Agree: Ratio{"7", "7"}, Unexplained: Ratio{"0", "7"}},
+					{Name: "delay_sum", Type: "sum", Value: "INT64", BatchTotal: "35", StreamTotal: "35", Difference: "0", Absolute: "0", Weight: weights("35", "0", "0", "0", "0"), Exact: Ratio{"35", "35"}, Agree: Ratio{"35", "35"}, Unexplained: Ratio{"0", "35"}},
+					{Name: "distance_sum", Type: "sum", Value: "INT64", BatchTotal: "700", StreamTotal: "700", Difference: "0", Absolute: "0", Weight: weights("700", "0", "0", "0", "0"), Exact: Ratio{"700", "700"}, Agree: Ratio{"700", "700"}, Unexplained: Ratio{"0", "700"}}}
 				if diff := cmp.Diff(want, r.Metrics); diff != "" {
 					t.Errorf("metrics (-want +got):\n%s", diff)
 				}
@@ -87,7 +87,7 @@ func TestScenarios(t *testing.T) {
 				if len(r.Windows) != 3 || r.Windows[1].Counts.Mismatch != 1 || r.Windows[1].Metrics[1].Difference != "150" {
 					t.Errorf("windows: %+v", r.Windows)
 				}
-				if s := r.Segments[0]; s.Column != "origin" || len(s.Worst) != 2 || *s.Worst[0].Value != "ATL" {
+				if s := r.Segments[0]; s.Columns[0] != "origin" || len(s.Worst) != 2 || *s.Worst[0].Values[0] != "ATL" {
 					t.Errorf("segments: %+v", r.Segments)
 				}
 				if len(r.Samples) != 2 || r.Samples[1].Class != ClassExtra || r.Samples[1].Metrics[0].Batch != nil || *r.Samples[1].Metrics[1].Stream != "300" {

@@ -19,6 +19,7 @@ type streamState struct {
 	jobs      []JobState
 	settled   bool      // something is settled
 	atMaximum bool      // everything is
+	byClock   bool      // there are no jobs: through is the clock
 	through   time.Time // all jobs are past this, unless atMaximum
 	problem   string    // why nothing is settled
 }
@@ -128,43 +129,73 @@ func ceil(t time.Time, size time.Duration) time.Time {
 	return t.UTC()
 }
 
-// decideScope finds the settled windows: those in r that a batch load covers
-// wholly and whose end all jobs are past by after. Bounds of the result are
+// batchState is what says that windows are complete on the batch side.
+type batchState struct {
+	loads   []tables.BatchLoad
+	byClock bool
+	after   time.Duration // by the clock: how long after their end
+	now     time.Time
+}
+
+// decideScope finds the settled windows: those in r that are complete on the
+// batch side, by its loads or by the clock, and whose end all jobs are past by
+// after; a stream without jobs is as far as the clock. Bounds of the result are
 // starts of windows (invariant C4).
-func decideScope(r Range, size, after time.Duration, loads []tables.BatchLoad, stream streamState) (settled []Range, left []LeftOut) {
-	whole := Range{ceil(r.From, size), ceil(r.To, size)}
-	loaded := clip(coverage(loads, size), whole)
-	settled = loaded
+func decideScope(r Range, w windowing, after time.Duration, batch batchState, stream streamState) (settled []Range, left []LeftOut) {
+	whole := Range{w.ceil(r.From), w.ceil(r.To)}
+	complete := clip(coverage(batch.loads, w), whole)
+	reason, message := LeftOutNotLoaded, "no batch load covers them"
+	if batch.byClock {
+		complete = clip([]Range{whole}, Range{whole.From, w.floor(batch.now.Add(-batch.after))})
+		reason, message = LeftOutBatchOpen, fmt.Sprintf("their end is not %s ago", shortDuration(batch.after))
+	}
+	settled = complete
 	switch {
 	case !stream.settled:
 		settled = nil
 	case !stream.atMaximum:
-		// A window counts if start + size + after ≤ watermark.
-		last := floor(stream.through.Add(-size-after), size)
-		settled = clip(loaded, Range{whole.From, last.Add(size)})
+		// A window counts if its end + after ≤ watermark.
+		settled = clip(complete, Range{whole.From, w.floor(stream.through.Add(-after))})
 	}
-	if missing := subtract([]Range{whole}, loaded); len(missing) > 0 {
-		left = append(left, LeftOut{LeftOutNotLoaded, "no batch load covers them", windows(missing, size), missing})
+	if missing := subtract([]Range{whole}, complete); len(missing) > 0 {
+		left = append(left, LeftOut{reason, message, w.count(missing), missing})
 	}
-	if open := subtract(loaded, settled); len(open) > 0 {
+	if open := subtract(complete, settled); len(open) > 0 {
 		message := stream.problem
-		if message == "" {
+		switch {
+		case message != "":
+		case stream.byClock:
+			message = fmt.Sprintf("their end is not %s ago", shortDuration(after))
+		default:
 			message = fmt.Sprintf("the stream's watermark, %s, is not past their end by %s", stamp(stream.through), shortDuration(after))
 		}
-		left = append(left, LeftOut{LeftOutStreamOpen, message, windows(open, size), open})
+		left = append(left, LeftOut{LeftOutStreamOpen, message, w.count(open), open})
 	}
 	return settled, left
 }
 
+// newest is the part of a range that holds its newest settled windows, this
+// long: from the first of them on. Later windows that are not settled stay in it.
+func newest(r Range, settled []Range, w windowing, last time.Duration) Range {
+	if len(settled) == 0 {
+		return r
+	}
+	end := settled[len(settled)-1].To
+	if from := w.ceil(end.Add(-last)); from.After(r.From) {
+		r.From = from
+	}
+	return r
+}
+
 // coverage merges the loads' ranges and shrinks them to whole windows.
-func coverage(loads []tables.BatchLoad, size time.Duration) []Range {
+func coverage(loads []tables.BatchLoad, w windowing) []Range {
 	var spans []Range
 	for _, l := range loads {
 		spans = append(spans, Range{l.RangeStart.UTC(), l.RangeEnd.UTC()})
 	}
 	var out []Range
 	for _, s := range union(spans) {
-		s.From, s.To = ceil(s.From, size), floor(s.To, size)
+		s.From, s.To = w.ceil(s.From), w.floor(s.To)
 		if s.From.Before(s.To) {
 			out = append(out, s)
 		}
@@ -208,12 +239,4 @@ func subtract(spans, holes []Range) []Range {
 		}
 	}
 	return out
-}
-
-func windows(spans []Range, size time.Duration) int64 {
-	var n int64
-	for _, s := range spans {
-		n += int64(s.To.Sub(s.From) / size)
-	}
-	return n
 }

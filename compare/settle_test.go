@@ -25,7 +25,7 @@ func gen(job string, n int64, kind, state, supersedes string) tables.Generation 
 	return g
 }
 
-func mark(job string, n int64, at time.Time, maximum bool) tables.Watermark {
+func watermarkOf(job string, n int64, at time.Time, maximum bool) tables.Watermark {
 	return tables.Watermark{Group: "flights", Job: job, Generation: n, AtMaximum: maximum, ObservedAt: hours(100),
 		Watermark: bigquery.NullTimestamp{Timestamp: at, Valid: !at.IsZero()}}
 }
@@ -42,30 +42,30 @@ func TestDecideStream(t *testing.T) {
 	}{
 		{name: "no watermarks at all", gens: nil, problem: "no job of the group flights has published a watermark"},
 		{name: "a job of the group without a watermark", gens: []tables.Generation{open("flights-0", 1), open("flights-1", 1)},
-			marks: []tables.Watermark{mark("flights-0", 1, hours(5), false)}, problem: "job flights-1: generation 1 has published no watermark"},
+			marks: []tables.Watermark{watermarkOf("flights-0", 1, hours(5), false)}, problem: "job flights-1: generation 1 has published no watermark"},
 		{name: "jobs of other groups do not matter", gens: []tables.Generation{open("flights-0", 1), open("flights-eu-0", 1), open("fares-0", 1)},
-			marks: []tables.Watermark{mark("flights-0", 1, hours(5), false)}, settled: true, through: hours(5)},
+			marks: []tables.Watermark{watermarkOf("flights-0", 1, hours(5), false)}, settled: true, through: hours(5)},
 		{name: "the slowest job holds", gens: []tables.Generation{open("flights-0", 1), open("flights-1", 1), open("flights-2", 1)},
-			marks:   []tables.Watermark{mark("flights-0", 1, hours(5), false), mark("flights-1", 1, hours(3), false), mark("flights-2", 1, time.Time{}, true)},
+			marks:   []tables.Watermark{watermarkOf("flights-0", 1, hours(5), false), watermarkOf("flights-1", 1, hours(3), false), watermarkOf("flights-2", 1, time.Time{}, true)},
 			settled: true, through: hours(3)},
 		{name: "all at maximum", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", "")},
-			marks: []tables.Watermark{mark("flights-0", 1, hours(5), true)}, settled: true},
+			marks: []tables.Watermark{watermarkOf("flights-0", 1, hours(5), true)}, settled: true},
 		{name: "the newest generation counts, not the drained one before", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), open("flights-0", 2)},
-			marks: []tables.Watermark{mark("flights-0", 1, hours(9), true), mark("flights-0", 2, hours(2), false)}, settled: true, through: hours(2)},
+			marks: []tables.Watermark{watermarkOf("flights-0", 1, hours(9), true), watermarkOf("flights-0", 2, hours(2), false)}, settled: true, through: hours(2)},
 		{name: "a new generation has not spoken yet", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), open("flights-0", 2)},
-			marks: []tables.Watermark{mark("flights-0", 1, hours(9), true)}, problem: "job flights-0: generation 2 has published no watermark"},
+			marks: []tables.Watermark{watermarkOf("flights-0", 1, hours(9), true)}, problem: "job flights-0: generation 2 has published no watermark"},
 		{name: "a void generation holds until another takes its place", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), gen("flights-0", 2, "stream", "void", "")},
-			marks:   []tables.Watermark{mark("flights-0", 1, hours(9), true), mark("flights-0", 2, hours(9), true)},
+			marks:   []tables.Watermark{watermarkOf("flights-0", 1, hours(9), true), watermarkOf("flights-0", 2, hours(9), true)},
 			problem: "job flights-0: its newest generation 2 is void, and none has taken its place"},
 		{name: "a void generation that was replaced", gens: []tables.Generation{gen("flights-0", 1, "stream", "void", ""), gen("flights-0", 2, "stream", "drained", "")},
-			marks: []tables.Watermark{mark("flights-0", 1, hours(1), false), mark("flights-0", 2, hours(9), true)}, settled: true},
-		{name: "unknown watermark", gens: []tables.Generation{open("flights-0", 1)}, marks: []tables.Watermark{mark("flights-0", 1, time.Time{}, false)},
+			marks: []tables.Watermark{watermarkOf("flights-0", 1, hours(1), false), watermarkOf("flights-0", 2, hours(9), true)}, settled: true},
+		{name: "unknown watermark", gens: []tables.Generation{open("flights-0", 1)}, marks: []tables.Watermark{watermarkOf("flights-0", 1, time.Time{}, false)},
 			problem: "job flights-0: the watermark of generation 1 is not known yet"},
-		{name: "a watermark of an unlisted job", marks: []tables.Watermark{mark("flights-0", 1, hours(1), false)}, problem: "job flights-0: it is not in the generations table"},
+		{name: "a watermark of an unlisted job", marks: []tables.Watermark{watermarkOf("flights-0", 1, hours(1), false)}, problem: "job flights-0: it is not in the generations table"},
 		{name: "a backfill is no job of the group", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), gen("flights-9", 1, "backfill", "open", "")},
-			marks: []tables.Watermark{mark("flights-0", 1, hours(9), true)}, settled: true},
+			marks: []tables.Watermark{watermarkOf("flights-0", 1, hours(9), true)}, settled: true},
 		{name: "nor is one that published a watermark", gens: []tables.Generation{gen("flights-0", 1, "stream", "drained", ""), gen("fill", 1, "backfill", "open", "")},
-			marks: []tables.Watermark{mark("flights-0", 1, hours(9), true), mark("fill", 1, hours(1), false)}, settled: true},
+			marks: []tables.Watermark{watermarkOf("flights-0", 1, hours(9), true), watermarkOf("fill", 1, hours(1), false)}, settled: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -82,6 +82,8 @@ func TestDecideStream(t *testing.T) {
 		})
 	}
 }
+
+var hourly = windowing{size: time.Hour}
 
 func load(from, to float64) tables.BatchLoad {
 	return tables.BatchLoad{RangeStart: hours(from), RangeEnd: hours(to), LoadedAt: hours(200)}
@@ -116,7 +118,7 @@ func TestDecideScope(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			settled, left := decideScope(tt.r, time.Hour, tt.after, tt.loads, tt.stream)
+			settled, left := decideScope(tt.r, hourly, tt.after, batchState{loads: tt.loads}, tt.stream)
 			if diff := cmp.Diff(tt.settled, settled); diff != "" {
 				t.Errorf("settled (-want +got):\n%s", diff)
 			}
@@ -148,7 +150,7 @@ func TestDecideScopeLosesNoWindow(t *testing.T) {
 		}
 		after := time.Duration(rapid.IntRange(0, 300).Draw(t, "after")) * time.Minute
 		stream := streamState{settled: rapid.Bool().Draw(t, "known"), atMaximum: rapid.Bool().Draw(t, "maximum"), through: hours(hour("watermark"))}
-		settled, left := decideScope(r, time.Hour, after, loads, stream)
+		settled, left := decideScope(r, hourly, after, batchState{loads: loads}, stream)
 		in := func(spans []Range, w time.Time) int {
 			n := 0
 			for _, s := range spans {
@@ -188,18 +190,8 @@ func coverageByHour(loads []tables.BatchLoad) []time.Time {
 	return hs
 }
 
-func TestFloorBeforeTheEpoch(t *testing.T) {
-	at := time.Date(1969, 12, 31, 22, 30, 0, 0, time.UTC)
-	if got := floor(at, time.Hour); !got.Equal(at.Add(-30 * time.Minute)) {
-		t.Errorf("floor = %s", got)
-	}
-	if got := ceil(at, time.Hour); !got.Equal(at.Add(30 * time.Minute)) {
-		t.Errorf("ceil = %s", got)
-	}
-}
-
 func TestDefaultRange(t *testing.T) {
-	c := control{loads: []tables.BatchLoad{load(4, 8), load(0, 4)}}
+	batch := batchState{loads: []tables.BatchLoad{load(4, 8), load(0, 4)}}
 	tests := []struct {
 		name        string
 		given, want Range
@@ -211,12 +203,12 @@ func TestDefaultRange(t *testing.T) {
 		{"from beyond the loads", Range{From: hours(9)}, span(9, 9)},
 	}
 	for _, tt := range tests {
-		if got := c.defaultRange(tt.given); got != tt.want {
-			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		if got, err := defaultRange(batch, hourly, tt.given, 0); err != nil || got != tt.want {
+			t.Errorf("%s: %v, %v, want %v", tt.name, got, err, tt.want)
 		}
 	}
-	if got := (control{}).defaultRange(Range{}); got != (Range{}) {
-		t.Errorf("without loads: %v, want none", got)
+	if got, err := defaultRange(batchState{}, hourly, Range{}, 0); err != nil || got != (Range{}) {
+		t.Errorf("without loads: %v, %v, want none", got, err)
 	}
 	if s := (Config{Range: span(3, 3)}).Validate(); s == nil || !strings.Contains(s.Error(), "no spec") {
 		t.Errorf("Validate = %v", s)

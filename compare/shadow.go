@@ -1,10 +1,6 @@
 package compare
 
 import (
-	"fmt"
-	"strings"
-	"time"
-
 	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
@@ -37,33 +33,13 @@ func shadowLoads(standings []tables.Standing, group string) []tables.BatchLoad {
 }
 
 // withinShadow keeps of the settled windows those that a shadow has computed.
-func withinShadow(settled []Range, left []LeftOut, computed []Range, size time.Duration) ([]Range, []LeftOut) {
+func withinShadow(settled []Range, left []LeftOut, computed []Range, w windowing) ([]Range, []LeftOut) {
 	var both []Range
 	for _, c := range computed {
 		both = append(both, clip(settled, c)...)
 	}
 	if missing := subtract(settled, both); len(missing) > 0 {
-		left = append(left, LeftOut{LeftOutStreamOpen, "the shadow has not computed them", windows(missing, size), missing})
+		left = append(left, LeftOut{LeftOutStreamOpen, "the shadow has not computed them", w.count(missing), missing})
 	}
 	return both, left
-}
-
-// batchRows is what is read of the batch side: the table, or, of a shadow, the rows
-// that count of it, each once (invariants P1 and P2). Two that differ stay two, and
-// make their key nonunique.
-func (q queries) batchRows(spans int, counting rowsThatCount) string {
-	table, where := q.table(q.spec.Batch.Table), inScope("window_start", spans)
-	if q.spec.Batch.Shadow == "" {
-		return fmt.Sprintf("%s\n  WHERE %s", table, where)
-	}
-	var columns []string
-	for _, k := range q.spec.Keys {
-		columns = append(columns, column(k.Name))
-	}
-	columns = append(columns, "window_start", "job", "generation", "pane")
-	for _, m := range q.spec.Metrics {
-		columns = append(columns, column(m.Name))
-	}
-	return fmt.Sprintf("(\n    SELECT DISTINCT %s\n    FROM %s\n    WHERE %s AND (%s)%s\n  )",
-		strings.Join(columns, ", "), table, where, counting.predicate(writerExpression, "window_start"), q.inRollup("@rollup"))
 }

@@ -108,8 +108,12 @@ func (r rowsThatCount) check() error {
 const writerExpression = "CONCAT(job, '@', CAST(generation AS STRING))"
 
 // predicate is true of a row that counts (invariant P2): writer and window are
-// expressions of its writer and of the start of its window.
+// expressions of its writer and of the start of its window. Without sets what is
+// read are rows that count alone (schedule_sql.go).
 func (r rowsThatCount) predicate(writer, window string) string {
+	if len(r) == 0 {
+		return "TRUE"
+	}
 	alternatives := []string{writer + " IN UNNEST(@writers)"}
 	for i, set := range r {
 		if i == 0 {
@@ -126,6 +130,9 @@ func (r rowsThatCount) predicate(writer, window string) string {
 
 // params are the parameters of the predicate.
 func (r rowsThatCount) params() []bigquery.QueryParameter {
+	if len(r) == 0 {
+		return nil
+	}
 	params := []bigquery.QueryParameter{{Name: "writers", Value: r[0].writers}}
 	for i, set := range r {
 		if i == 0 {

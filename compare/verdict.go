@@ -2,15 +2,29 @@ package compare
 
 import (
 	"fmt"
-	"math/big"
 	"strings"
-
-	"github.com/kappa-migrate/kappa/jobspecs"
+	"time"
 )
 
-// decide gives the verdict, without I/O (invariant C3): nothing to judge is NO
-// DATA, never a pass.
-func decide(gate jobspecs.Gate, r *Result) Verdict {
+// decide gives the verdict, without I/O: nothing to judge is NO DATA, never a pass.
+func decide(r *Result) Verdict {
+	v := r.nothing()
+	switch {
+	case v.Verdict != "":
+		return v
+	case r.Gate.RegressionsOnly && r.Baseline != nil:
+		g := r.Gate
+		g.MinExactPercent, g.MinExactValuePercent = "", "" // the baseline may not meet them itself
+		return decideRange(g, r.regressions(), "regressions against the baseline of "+date(r.Baseline.Started.Truncate(time.Second)))
+	case r.Gate.Days == 0:
+		return decideRange(r.Gate, r.whole(), "the compared range")
+	}
+	return decideDays(r.Gate, r.Days, r.whole())
+}
+
+// nothing is NO DATA where there is nothing to judge, and no verdict else
+// (invariant C3).
+func (r *Result) nothing() Verdict {
 	switch {
 	case r.Scope.Windows == 0:
 		return Verdict{Verdict: NoData, Rule: "no window is settled" + whyNothing(r.Scope)}
@@ -21,57 +35,136 @@ func decide(gate jobspecs.Gate, r *Result) Verdict {
 	case r.Stream.Rows == 0:
 		return Verdict{Verdict: NoData, Rule: "the stream side has no rows that count in the settled windows"}
 	}
-	checks := []Check{exactCheck(gate, r.Exact), {
-		Rule: "maxUnexplained", OK: r.Causes.Unexplained <= int64(gate.MaxUnexplained),
-		Want: fmt.Sprintf("at most %s unexplained", count(int64(gate.MaxUnexplained))),
-		Got:  count(r.Causes.Unexplained),
-	}}
-	v := Verdict{Verdict: Go, Checks: checks}
+	return Verdict{}
+}
+
+// whole is the compared range as a day.
+func (r *Result) whole() Day {
+	d := Day{Counts: r.Counts, Unexplained: r.Causes.Unexplained}
+	for _, m := range r.Metrics {
+		d.Metrics = append(d.Metrics, DayMetric{Name: m.Name, Weight: m.Agree.Den, Agree: m.Agree.Num, Unexplained: m.Unexplained.Num})
+	}
+	return d
+}
+
+// regressions is the compared range as a day in which only keys that the baseline
+// does not have are unexplained.
+func (r *Result) regressions() Day {
+	d := r.whole()
+	d.Unexplained = r.Baseline.NewUnexplained
+	for i, m := range d.Metrics {
+		d.Metrics[i].Unexplained = r.Baseline.NewUnexplainedValue[m.Name].Num
+	}
+	return d
+}
+
+// decideRange judges a range as a whole.
+func decideRange(g Gate, d Day, what string) Verdict {
+	v := Verdict{Verdict: Go}
 	var met, broken []string
-	for _, c := range checks {
-		s := fmt.Sprintf("%s: %s, wanted %s", c.Rule, c.Got, c.Want)
-		if c.OK {
-			met = append(met, s)
+	for _, j := range judge(g, d) {
+		v.Checks = append(v.Checks, j.Check)
+		if j.OK {
+			met = append(met, j.sentence())
 		} else {
-			broken = append(broken, s)
+			broken = append(broken, j.sentence())
 		}
 	}
-	v.Rule = strings.Join(met, "; ")
+	v.Rule = what + ": " + strings.Join(met, "; ")
 	if len(broken) > 0 {
-		v.Verdict, v.Rule = Hold, strings.Join(broken, "; ")
+		v.Verdict, v.Rule = Hold, what+": "+strings.Join(broken, "; ")
 	}
 	return v
 }
 
-// exactCheck compares as fractions; the share is shown with as many decimals
-// as it takes to show on which side of the gate it is.
-func exactCheck(gate jobspecs.Gate, exact Ratio) Check {
-	want := gate.MinExactPercent.Rat()
-	share, ok := exact.Rat()
-	if !ok {
-		share = new(big.Rat)
+// decideDays judges the newest consecutive settled days. One that breaks a rule is
+// HOLD, however few there are: more days would not mend it. Where there are fewer
+// than the gate asks for, or one of them has keys on one side alone, it is NO DATA.
+// Without any settled day what was compared is judged, which then is no pass.
+func decideDays(g Gate, all []Day, rest Day) Verdict {
+	days := newestDays(all, g.Days)
+	v := Verdict{Verdict: Go}
+	wanted := fmt.Sprintf("%d consecutive settled days", g.Days)
+	if g.Days == 1 {
+		wanted = "1 settled day"
 	}
-	got := new(big.Rat).Mul(share, big.NewRat(100, 1))
-	c := Check{Rule: "minExactPercent", OK: got.Cmp(want) >= 0,
-		Want: "at least " + percentText(gate.MinExactPercent) + " % exact"}
-	decimals := 2
-	for ; decimals < 38; decimals++ {
-		shown, ok := new(big.Rat).SetString(exact.Percent(decimals))
-		if ok && shown.Cmp(want) >= 0 == c.OK {
-			break
+	settled := Check{Rule: ruleDays, Want: wanted, Got: spanOf(days), OK: len(days) == g.Days}
+	judged, name := days, func(d Day) string { return date(d.Start) }
+	if len(days) == 0 {
+		judged, name = []Day{rest}, func(Day) string { return "what is settled, less than a day" }
+	}
+	v.Checks = append(v.Checks, settled)
+	var met, broken []string
+	for i, first := range judge(g, judged[0]) {
+		worst, at, bad := first, judged[0], 0
+		for n, d := range judged {
+			j := judge(g, d)[i]
+			if !j.OK {
+				bad++
+			}
+			if w := worse(worst, j); n > 0 && w.figure == j.figure && w.figure != nil {
+				worst, at = j, d
+			}
+		}
+		switch {
+		case bad > 0:
+			s := name(at) + ": " + worst.sentence()
+			if bad > 1 {
+				s += fmt.Sprintf(", broken on %d of %d days", bad, len(judged))
+			}
+			broken = append(broken, s)
+		default:
+			met = append(met, worst.sentence())
+		}
+		if len(judged) > 1 {
+			worst.Got += " on " + date(at.Start)
+		}
+		v.Checks = append(v.Checks, worst.Check)
+	}
+	var empty []string
+	for _, d := range days {
+		if side := emptySide(d.Counts); side != "" {
+			empty = append(empty, fmt.Sprintf("on %s %s has a key", date(d.Start), side))
 		}
 	}
-	c.Got = exact.Percent(decimals) + " %"
-	return c
+	switch {
+	case len(broken) > 0:
+		v.Verdict, v.Rule = Hold, strings.Join(broken, "; ")
+	case !settled.OK: // invariant C3
+		v.Verdict, v.Rule = NoData, fmt.Sprintf("%s, wanted %s; nothing there breaks the gate", settled.Got, settled.Want)
+	case len(empty) > 0: // invariant C3
+		v.Verdict, v.Rule = NoData, strings.Join(empty, "; ")
+	default:
+		v.Rule = fmt.Sprintf("%s, and on the worst of them %s", settled.Got, strings.Join(met, "; "))
+	}
+	return v
 }
 
-func percentText(d jobspecs.Decimal) string {
+// spanOf names consecutive days.
+func spanOf(days []Day) string {
+	switch len(days) {
+	case 0:
+		return "no settled day"
+	case 1:
+		return "1 settled day, " + date(days[0].Start)
+	}
+	return fmt.Sprintf("%d consecutive settled days, %s to %s", len(days), date(days[0].Start), date(days[len(days)-1].Start))
+}
+
+// date names a day: by its date if it begins at midnight UTC.
+func date(t time.Time) string {
+	if t = t.UTC(); t.Equal(floor(t, day)) {
+		return t.Format(time.DateOnly)
+	}
+	return stamp(t)
+}
+
+func percentText[T ~string](d T) string {
 	if d == "" {
 		return "0"
 	}
 	return string(d)
 }
-
 func whyNothing(s Scope) string {
 	var reasons []string
 	for _, l := range s.LeftOut {
@@ -92,6 +185,10 @@ func digits(s string) string {
 	if strings.HasPrefix(s, "-") || strings.HasPrefix(s, "+") {
 		sign, s = s[:1], s[1:]
 	}
+	fraction := ""
+	if i := strings.IndexByte(s, '.'); i >= 0 {
+		s, fraction = s[:i], s[i:]
+	}
 	var b strings.Builder
 	for i, c := range s {
 		if i > 0 && (len(s)-i)%3 == 0 {
@@ -99,7 +196,7 @@ func digits(s string) string {
 		}
 		b.WriteRune(c)
 	}
-	return sign + b.String()
+	return sign + b.String() + fraction
 }
 
 // countOf is a number and its unit, in the plural where there is not one.

@@ -26,6 +26,7 @@ var (
 	ctxBackground = context.Background()
 
 	client   *bigquery.Client
+	endpoint string
 	datasets atomic.Int64
 )
 
@@ -34,7 +35,8 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	client, err = bigquery.NewClient(ctxBackground, "kappa-demo", option.WithEndpoint("http://"+srv.Addr()+"/bigquery/v2/"), option.WithoutAuthentication())
+	endpoint = "http://" + srv.Addr() + "/bigquery/v2/"
+	client, err = bigquery.NewClient(ctxBackground, "kappa-demo", option.WithEndpoint(endpoint), option.WithoutAuthentication())
 	if err != nil {
 		panic(err)
 	}
@@ -59,6 +61,9 @@ type world struct {
 	dimensions []string // of the aggregation; nil: the keys
 	rollups    [][]string
 	shadow     string // table of a shadow; empty: none
+
+	extra []tables.Table
+	alter func(name string, md *bigquery.TableMetadata) // changes a table before it is made
 }
 
 var eventFields = jobspecs.Event{Fields: []jobspecs.Field{{Name: "origin", Type: "STRING"}, {Name: "gate", Type: "INT64"}, {Name: "slot", Type: "TIMESTAMP"},
@@ -198,16 +203,20 @@ func (w *world) create() {
 	if w.dimensions != nil {
 		agg.Dimensions = w.dimensions
 	}
-	load := jobspecs.BatchLoadSpec{Table: "batch_flights", Keys: w.spec.Spec.Keys}
+	load := jobspecs.BatchLoadSpec{Table: "batch_flights", Keys: w.spec.Spec.KeyFields()}
 	for _, m := range w.spec.Spec.Metrics {
 		agg.Measures = append(agg.Measures, jobspecs.Measure{Name: m.Name, Type: m.Type, Field: m.Field})
 		load.Metrics = append(load.Metrics, jobspecs.Field{Name: m.Name, Type: "INT64"})
 	}
 	beside := agg
 	beside.Table = cmp.Or(w.shadow, "stream_none")
-	for _, t := range []tables.Table{tables.Batch(load), tables.Aggregate(agg, eventFields), tables.Aggregate(beside, eventFields), tables.Raw("raw_flights", eventFields), tables.Late("late_flights", eventFields),
-		tables.GenerationsTable(), tables.WatermarksTable(), tables.BatchLoadsTable()} {
-		must(ds.Table(t.Name).Create(ctxBackground, t.Metadata()))
+	for _, t := range append(w.extra, tables.Batch(load), tables.Aggregate(agg, eventFields), tables.Aggregate(beside, eventFields), tables.Raw("raw_flights", eventFields), tables.Late("late_flights", eventFields),
+		tables.GenerationsTable(), tables.WatermarksTable(), tables.BatchLoadsTable()) {
+		md := t.Metadata()
+		if w.alter != nil {
+			w.alter(t.Name, md)
+		}
+		must(ds.Table(t.Name).Create(ctxBackground, md))
 		for part := range slices.Chunk(w.rows[t.Name], 400) {
 			must(ds.Table(t.Name).Inserter().Put(ctxBackground, part))
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"cloud.google.com/go/bigquery"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -28,6 +29,31 @@ func TestContractIsUnchanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	goldentest.Check(t, "testdata/tables_v1.golden.json", append(got, '\n'))
+}
+
+// The tables of a comparison's history.
+func TestHistoryContract(t *testing.T) {
+	got, err := json.MarshalIndent([]Table{CompareRunsTable(), CompareKeysTable()}, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	goldentest.Check(t, "testdata/compare_v1.golden.json", append(got, '\n'))
+	for table, of := range map[string]any{CompareRuns: CompareRun{}, CompareKeys: CompareKey{}} {
+		inferred, err := bigquery.InferSchema(of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := CompareRunsTable().Schema
+		if table == CompareKeys {
+			want = CompareKeysTable().Schema
+		}
+		for _, f := range want {
+			f.Description = ""
+		}
+		if diff := cmp.Diff(want, inferred); diff != "" {
+			t.Errorf("%s: the type is not the table (-table +type):\n%s", table, diff)
+		}
+	}
 }
 
 // The table and the row keys of an aggregation with rollups.

@@ -36,6 +36,7 @@ spec:
   keys: [{name: origin, type: STRING}]
   window: 1h
   metrics: [{name: flights, type: count}]
+  gate: {days: 0} # hours alone are loaded
 `
 	if err := os.WriteFile(path, []byte(doc), 0o644); err != nil {
 		t.Fatal(err)
@@ -90,7 +91,7 @@ func TestEmulatorOutsideOfTheSandboxIsRefused(t *testing.T) {
 
 func TestVerdictIsTheExitCode(t *testing.T) {
 	for verdictText, want := range map[string]exit.Code{domain.Go: exit.OK, domain.Hold: exit.GateNotMet, domain.NoData: exit.NoData} {
-		err := verdict(&domain.Result{Verdict: domain.Verdict{Verdict: verdictText, Rule: "a rule"}})
+		err := verdict(domain.Verdict{Verdict: verdictText, Rule: "a rule"})
 		if exit.Of(err) != want {
 			t.Errorf("%s exits with %d, want %d", verdictText, exit.Of(err), want)
 		}
@@ -105,8 +106,8 @@ func TestProgressEndsEveryPhase(t *testing.T) {
 	var b bytes.Buffer
 	step, finish := progress(term.New(&b))
 	step(domain.Progress{Phase: "control", Message: "reading"})
-	step(domain.Progress{Phase: "evidence", Message: "looking", Total: 7})
-	step(domain.Progress{Phase: "evidence", Message: "looking", Done: 7, Total: 7})
+	step(domain.Progress{Phase: "evidence", Message: "looking", Unit: "keys", Total: 7})
+	step(domain.Progress{Phase: "evidence", Message: "looking", Unit: "keys", Done: 7, Total: 7})
 	finish(nil)
 	for _, want := range []string{"control", "evidence", "7"} {
 		if !strings.Contains(b.String(), want) {
@@ -163,7 +164,7 @@ func TestRunAndPlan(t *testing.T) {
 	path := spec(t, "sandbox")
 	dir := filepath.Join(t.TempDir(), "reports")
 	stdout, stderr, err := apptest.Run(t, "text", New, "run", "-f", path, "--out", dir)
-	if err != nil || !strings.HasPrefix(stdout, "GO  flights: 100.00 % of 1 key exact\n") || !strings.Contains(stdout, "reports in "+dir) {
+	if err != nil || !strings.HasPrefix(stdout, "GO  flights: 100.00 % of 1 key exact") || !strings.Contains(stdout, "reports in "+dir) {
 		t.Errorf("error %v, stdout:\n%s", err, stdout)
 	}
 	if !strings.Contains(stderr, "reconcile") {
@@ -196,7 +197,112 @@ func TestRunPrintsJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &res); err != nil {
 		t.Fatal(err)
 	}
-	if res.Version != 1 || res.Verdict.Verdict != domain.Go || res.Counts.Exact != 1 {
+	if res.Version != domain.ResultVersion || res.Verdict.Verdict != domain.Go || res.Counts.Exact != 1 {
 		t.Errorf("result %+v", res)
+	}
+}
+
+func TestFlagsOfTheRange(t *testing.T) {
+	path := spec(t, "sandbox")
+	t.Setenv("BIGQUERY_EMULATOR_HOST", "127.0.0.1:1")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--last", "soon"}, `--last "soon" is not a length of time`},
+		{[]string{"--last", "0s"}, `--last "0s" is not a length of time`},
+		{[]string{"--last", "2h", "--from", "2001-01-08"}, "--from and --last exclude each other"},
+	} {
+		_, _, err := apptest.Run(t, "text", New, append([]string{"run", "-f", path}, tt.args...)...)
+		if exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: error %v", tt.args, err)
+		}
+	}
+}
+
+func TestLastIsTheNewestWindows(t *testing.T) {
+	platform(t)
+	stdout, _, err := apptest.Run(t, "json", New, "run", "-f", spec(t, "sandbox"), "--last", "1h")
+	var res domain.Result
+	if uerr := json.Unmarshal([]byte(stdout), &res); uerr != nil || exit.Of(err) != exit.NoData || !res.Scope.Range.From.Equal(start.Add(time.Hour)) {
+		t.Errorf("%v, %v, range %+v", uerr, err, res.Scope.Range)
+	}
+}
+
+func TestGate(t *testing.T) {
+	platform(t)
+	path, dir := spec(t, "sandbox"), t.TempDir()
+	if _, _, err := apptest.Run(t, "text", New, "run", "-f", path, "--out", dir); err != nil {
+		t.Fatal(err)
+	}
+	result := filepath.Join(dir, "compare.json")
+	stdout, _, err := apptest.Run(t, "text", New, "gate", "--result", result)
+	if err != nil || !strings.HasPrefix(stdout, "GO  flights: the compared range: 0 unexplained of 1 key") {
+		t.Errorf("error %v, stdout:\n%s", err, stdout)
+	}
+	stdout, _, err = apptest.Run(t, "json", New, "gate", "--result", result)
+	var d domain.Decision
+	if uerr := json.Unmarshal([]byte(stdout), &d); uerr != nil || err != nil || d.Verdict.Verdict != domain.Go || d.Source != domain.SourceResult {
+		t.Errorf("%v, %v, %+v", uerr, err, d)
+	}
+	data, err := os.ReadFile(result)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := filepath.Join(dir, "damaged.json")
+	if err := os.WriteFile(damaged, data[:len(data)/2], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args []string
+		code exit.Code
+		want string
+	}{
+		{[]string{"--result", damaged}, exit.Usage, "not the JSON of a result"},
+		{[]string{"--result", filepath.Join(dir, "none.json")}, exit.Environment, "none.json"},
+		{[]string{"--result", result, "-f", path}, exit.Usage, "exclude each other"},
+		{[]string{"-f", path}, exit.Usage, "no history"},
+		{nil, exit.Usage, "no spec given"},
+	} {
+		if _, _, err := apptest.Run(t, "text", New, append([]string{"gate"}, tt.args...)...); exit.Of(err) != tt.code || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: error %v, code %d", tt.args, err, exit.Of(err))
+		}
+	}
+	// A regression since the baseline, and none.
+	if _, _, err := apptest.Run(t, "text", New, "run", "-f", path, "--baseline", result); err != nil {
+		t.Errorf("without a regression: %v", err)
+	}
+	if _, _, err := apptest.Run(t, "text", New, "run", "-f", path, "--baseline", damaged); exit.Of(err) != exit.Usage {
+		t.Errorf("a damaged baseline: %v", err)
+	}
+}
+
+// A run in parts keeps what it has found until it has ended.
+func TestStateIsEmptyAfterTheRun(t *testing.T) {
+	platform(t)
+	path, state := spec(t, "sandbox"), t.TempDir()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(data, "  range: {partition: 1h}\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, err := apptest.Run(t, "json", New, "run", "-f", path, "--state", state)
+	var res domain.Result
+	if uerr := json.Unmarshal([]byte(stdout), &res); uerr != nil || err != nil || res.Partitions != 2 || res.Resumed != 0 {
+		t.Errorf("%v, %v, %d parts, %d resumed", uerr, err, res.Partitions, res.Resumed)
+	}
+	if !strings.Contains(stderr, "to read in 2 partitions") {
+		t.Errorf("the estimate is not said:\n%s", stderr)
+	}
+	if left, _ := filepath.Glob(filepath.Join(state, "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if err := os.WriteFile(filepath.Join(state, "file"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := apptest.Run(t, "text", New, "run", "-f", path, "--state", filepath.Join(state, "file")); exit.Of(err) != exit.Environment {
+		t.Errorf("error %v", err)
 	}
 }

@@ -49,8 +49,8 @@ func TestGate(t *testing.T) {
 	job := set.StreamJobs[0]
 	spec := &jobspecs.Comparison{Metadata: jobspecs.Metadata{Name: "flights"}, Spec: jobspecs.ComparisonSpec{
 		Platform: jobspecs.Platform{Environment: "sandbox", Project: "kappa-demo"}, Dataset: "kappa",
-		Batch: jobspecs.BatchSide{Table: "batch_flights", Cutoff: jobspecs.Duration(2 * time.Hour)}, Stream: jobspecs.StreamSide{Table: "stream_flights", Job: "flights"},
-		Keys: origin, Window: jobspecs.Duration(time.Hour), Metrics: []jobspecs.Metric{{Name: "flights", Type: "count"}},
+		Batch: jobspecs.BatchSide{Side: jobspecs.Side{Table: "batch_flights", Time: "window_start", Unique: true}, Cutoff: jobspecs.Duration(2 * time.Hour)}, Stream: jobspecs.StreamSide{Side: jobspecs.Side{Table: "stream_flights", Time: "window_start"}, Job: "flights"},
+		Keys: []jobspecs.CompareKey{{Name: "origin", Type: "STRING"}}, Window: jobspecs.Duration(time.Hour), Metrics: []jobspecs.Metric{{Name: "flights", Type: "count", Value: "INT64"}},
 		Gate: jobspecs.Gate{MinExactPercent: "95"},
 	}}
 	set.Comparisons = append(set.Comparisons, spec)
