@@ -228,6 +228,21 @@ func (g *generator) comparison(c *jobspecs.Comparison) {
 	g.dataset(s.Project, s.Dataset, func() expr { return g.location(s.Project) }, "What kappa compare reads.")
 	g.tables(s.Project, s.Dataset, tables.BatchLoadsTable())
 	who := g.own(s.Project, "compare", name, "kappa compare "+name, "Runs kappa compare for Comparison "+name+".")
+	if s.History.Dataset != s.Dataset {
+		g.onDataset(s.Project, s.Dataset, roleDataViewer, who, "It reads, and writes nothing.")
+	}
+	if s.History.Dataset != "" {
+		g.dataset(s.Project, s.History.Dataset, func() expr { return g.location(s.Project) }, "The history of comparisons.")
+		g.onDataset(s.Project, s.History.Dataset, roleDataEditor, who, "It makes and writes compare_runs and compare_keys.")
+	}
+	g.onProject(s.Project, "bigquery_jobs", roleJobUser, who, "")
+}
+
+// monitor adds what a DuplicateMonitor needs.
+func (g *generator) monitor(d *jobspecs.DuplicateMonitor) {
+	name, s := d.Metadata.Name, &d.Spec
+	g.dataset(s.Project, s.Dataset, func() expr { return g.location(s.Project) }, "What kappa compare duplicates reads.")
+	who := g.own(s.Project, "duplicates", name, "kappa compare duplicates "+name, "Runs kappa compare duplicates for DuplicateMonitor "+name+".")
 	g.onDataset(s.Project, s.Dataset, roleDataViewer, who, "It reads, and writes nothing.")
 	g.onProject(s.Project, "bigquery_jobs", roleJobUser, who, "")
 }

@@ -80,9 +80,12 @@ func Generate(set *jobspecs.Set, o Options) (*Configuration, error) {
 	for _, c := range set.Comparisons {
 		g.comparison(c)
 	}
+	for _, d := range set.Monitors {
+		g.monitor(d)
+	}
 	if len(g.config.Resources) == 0 {
 		return nil, exit.Usagef("the specs need nothing on Google Cloud").
-			WithHint("name specs with -f that publish to Pub/Sub, or are of kind StreamJob, BatchLoad or Comparison")
+			WithHint("name specs with -f that publish to Pub/Sub, or are of kind StreamJob, BatchLoad, Comparison or DuplicateMonitor")
 	}
 	g.main()
 	g.printOutputs()
@@ -175,6 +178,9 @@ func (g *generator) sandboxed() {
 	}
 	for _, d := range g.set.Comparisons {
 		add(jobspecs.KindComparison, d.Metadata, d.Spec.Platform)
+	}
+	for _, d := range g.set.Monitors {
+		add(jobspecs.KindDuplicateMonitor, d.Metadata, d.Spec.Platform)
 	}
 	if len(found) > 0 {
 		g.note("the sandbox needs none of this, and environment is sandbox in %s", strings.Join(found, ", "))

@@ -66,6 +66,7 @@ var cases = []testCase{
 	{"flights-tables", []string{examples + "flights/stream.yaml", examples + "flights/load.yaml", examples + "flights/compare.yaml"}, Options{Tables: true}},
 	{"two-step", []string{examples + "two-step"}, Options{}},
 	{"other", []string{examples + "other"}, Options{Tables: true}},
+	{"history", []string{examples + "compare-history"}, Options{}},
 	{"load", []string{examples + "flights/load.yaml"}, Options{}},
 	{"large", []string{"testdata/large.yaml"}, Options{}},
 }
