@@ -70,6 +70,34 @@ bench-launch: ## Measure how long after DRAINED the next generation is launched
 bench-bridge: ## Measure the bridge beside raw clients, as ratios (ARGS=--quick, --full, --broker kafka); writes out/bench/bridge.json
 	$(GO) run ./bench/bridge $(ARGS)
 
+.PHONY: bench-compare
+bench-compare: ## Reconcile ten million keys a side in the sandbox, beside raw DuckDB; writes out/bench/compare.json (ARGS=--quick: a tenth, counts and memory only)
+	$(GO) run ./bench/compare $(ARGS)
+
+.PHONY: test-report
+test-report: ## Render the pages of comparisons in a real Chromium, light and dark, narrow and wide, and check them with axe-core (needs chromium, node, npm); screenshots in out/report/
+	test/report/run.sh
+
+# The statements that kappa sends, as test-sql and test-bigquery are given them.
+STATEMENTS := $(CURDIR)/out/statements.json
+
+.PHONY: statements
+statements: # Record every SQL statement that kappa sends to BigQuery
+	KAPPA_STATEMENTS=$(STATEMENTS) $(GO) test -count 1 -timeout 5m ./test/statements
+
+.PHONY: test-sql
+test-sql: statements ## Hold every SQL statement that kappa sends against Google's analyser, and grade what it reads (compiles the analyser: minutes the first time)
+	cd test/analyser && KAPPA_STATEMENTS=$(STATEMENTS) $(GO) test -count 1 -timeout 5m .
+
+.PHONY: test-bigquery
+test-bigquery: statements ## Run every SQL statement on an independent BigQuery emulator as well, installed from PyPI, and compare the rows (needs python3)
+	test/bigquery/install.sh out/bqemulator
+	KAPPA_STATEMENTS=$(STATEMENTS) KAPPA_BQEMULATOR=$(CURDIR)/out/bqemulator $(GO) test -tags bigquery -count 1 -timeout 10m ./test/bigquery
+
+.PHONY: accuracy
+accuracy: build ## Put flaws into real flights by chance and measure how well their causes are found; writes docs/accuracy.md and out/accuracy.json (ARGS="--seed 7 --input flights.parquet")
+	$(GO) run ./test/accuracy --bin bin --page docs/accuracy.md $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for a short while each (FUZZTIME=20s)
 	GO='$(GO)' FUZZTIME='$(or $(FUZZTIME),20s)' test/fuzz.sh

@@ -121,8 +121,8 @@ func brokenRules(p pkg) []string {
 		if forTests(imp) && !forTests(p.ImportPath) {
 			say("imports " + short + ": only tests may")
 		}
-		if within(imp, "sandbox") && !within(p.ImportPath, "sandbox") && !within(p.ImportPath, "cmd/kappa-sandbox") && !forTests(p.ImportPath) {
-			say("imports " + short + ": only cmd/kappa-sandbox may")
+		if within(imp, "sandbox") && !within(p.ImportPath, "sandbox") && !within(p.ImportPath, "cmd/kappa-sandbox") && !within(p.ImportPath, "bench") && !forTests(p.ImportPath) {
+			say("imports " + short + ": only cmd/kappa-sandbox, benchmarks and tests may")
 		}
 		if within(imp, "internal/cli") && !within(p.ImportPath, "internal/cli") && !within(p.ImportPath, "cmd/kappa") && !within(p.ImportPath, "test") {
 			say("imports " + short + ": only cmd/kappa may")

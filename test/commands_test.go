@@ -62,6 +62,7 @@ var needed = map[string][]string{
 	"bridge accept": {"--partition", "flights/0", "--by", "ada", "--reason", "trial"},
 	"bridge locate": {"c0e0de33-5f00-8050-8000-075bcd150000"},
 	"backfill":      {"--from", "2001-01-08T00:00:00Z", "--to", "2001-01-09T00:00:00Z", "--archive", "gs://archive/*.avro"},
+	"compare why":   {"ORD", "2001-01-08T06:00:00Z"},
 	"deploy adopt":  {"--job", "flights-0=2026-01-02_03_04_05-12"},
 	"repair":        {"--void", "flights-0@1", "--archive", "gs://archive/*.avro", "--reason", "trial"},
 }
@@ -71,7 +72,7 @@ var needed = map[string][]string{
 func TestEveryCommand(t *testing.T) {
 	tree := cli.New(&app.App{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
 	all := leaves(tree, nil)
-	for _, want := range []string{"validate", "schema", "bridge run", "sandbox", "demo", "deploy apply", "drain", "load run", "compare run", "export terraform", "version", "completion bash", "help"} {
+	for _, want := range []string{"validate", "schema", "bridge run", "sandbox", "demo", "deploy apply", "drain", "load run", "compare run", "compare gate", "compare init", "compare schedule", "compare why", "compare duplicates", "export terraform", "version", "completion bash", "help"} {
 		if all[want] == nil {
 			t.Errorf("there is no command %q", want)
 		}

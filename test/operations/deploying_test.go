@@ -19,7 +19,7 @@ import (
 // deployPages are the pages about deploying, and how many commands each has at
 // least.
 var deployPages = map[string]int{
-	"deploying.md": 20, "strategies.md": 5, "flex-template.md": 4, "redeploys.md": 15, "iam.md": 15, "specs.md": 3,
+	"deploying.md": 20, "strategies.md": 5, "flex-template.md": 4, "redeploys.md": 15, "scheduling.md": 10, "iam.md": 15, "specs.md": 3,
 }
 
 const flexTemplate = "../../examples/flex-template"
