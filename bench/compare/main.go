@@ -14,16 +14,16 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/kappa-migrate/kappa/bench/internal/proc"
+	"github.com/kappa-migrate/kappa/test/program"
 )
 
 // Bounds that the benchmark holds kappa to. Time is not held in --quick.
@@ -34,12 +34,7 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench/compare:", err)
-		os.Exit(1)
-	}
+	program.Main("bench/compare", func(ctx context.Context, _ []string, _ io.Writer) error { return run(ctx) })
 }
 
 type options struct {

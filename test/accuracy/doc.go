@@ -1,4 +1,4 @@
-// Program accuracy measures how well `kappa compare run` finds causes.
+// Command accuracy measures how well `kappa compare run` finds causes.
 //
 // # Flow
 //
