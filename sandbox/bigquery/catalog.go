@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bq "google.golang.org/api/bigquery/v2"
@@ -47,7 +48,12 @@ type table struct {
 	deleted bool
 
 	dedup dedup
+
+	written atomic.Int64 // when rows were changed last, in milliseconds
 }
+
+// touch remembers that rows have changed.
+func (t *table) touch() { t.written.Store(time.Now().UnixMilli()) }
 
 // store is the DuckDB table behind a table. It is dropped once the table has
 // left it behind and nothing reads it any more.
@@ -209,6 +215,7 @@ func (c *catalog) replace(t *table, s *store, cols []googlesql.Column, schema *b
 		t.meta = &meta
 	}
 	c.release(old)
+	t.touch()
 	return nil
 }
 

@@ -103,6 +103,7 @@ func (s *Server) insertAll(r *http.Request) (any, error) {
 	}
 	t.write.RLock()
 	defer t.write.RUnlock()
+	defer t.touch()
 	_, cols, st, done := s.catalog.open(t)
 	defer done()
 	if st == nil {

@@ -182,6 +182,7 @@ func (s *Server) change(ctx context.Context, j *job, t *translated) error {
 	defer tb.dml.Unlock()
 	tb.write.RLock()
 	defer tb.write.RUnlock()
+	defer tb.touch()
 	if err := t.snap.current(t.Target); err != nil {
 		return err
 	}

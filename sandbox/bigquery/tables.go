@@ -76,6 +76,7 @@ func (s *Server) tableResource(ctx context.Context, t *table) (*bq.Table, error)
 	meta, cols, st, done := s.catalog.open(t)
 	defer done()
 	md := *meta
+	md.LastModifiedTime = max(md.LastModifiedTime, uint64(t.written.Load()))
 	md.ForceSendFields = []string{"NumRows", "NumBytes"}
 	if st == nil || len(cols) == 0 {
 		return &md, nil

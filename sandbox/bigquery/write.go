@@ -132,6 +132,7 @@ func (w *writeJob) append(ctx context.Context, t *table, f fill) error {
 	c := w.server.catalog
 	t.write.RLock()
 	defer t.write.RUnlock()
+	defer t.touch()
 	_, cols, st, done := c.open(t)
 	defer done()
 	if st == nil {

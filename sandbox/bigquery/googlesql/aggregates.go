@@ -207,10 +207,15 @@ func aggCountIf(r *resolver, x *callExpr, args []*rexpr, d string) (string, stri
 	if err != nil {
 		return "", "", nil, err
 	}
+	if d == "" {
+		return "count(*) FILTER (WHERE " + es[0].sql + ")", "", TInt64, nil
+	}
 	return "count(" + d + "CASE WHEN " + es[0].sql + " THEN true END)", "", TInt64, nil
 }
 
-// aggSum keeps INT64 an INT64, which overflows; DuckDB's is a HUGEINT.
+// aggSum keeps INT64 an INT64, which overflows; DuckDB's is a HUGEINT. FILTER takes
+// the place of IF(cond, column, NULL): DuckDB then has one column to carry for
+// conditions that exclude each other.
 func aggSum(r *resolver, x *callExpr, args []*rexpr, d string) (string, string, *Type, error) {
 	if len(args) != 1 {
 		return "", "", nil, wrongArgs(x, args)
@@ -222,7 +227,14 @@ func aggSum(r *resolver, x *callExpr, args []*rexpr, d string) (string, string, 
 	if !a.typ.numeric() {
 		return "", "", nil, wrongArgs(x, args)
 	}
-	return "sum(" + d + a.sql + ")", "CAST(% AS " + a.typ.DuckDB() + ")", a.typ, nil
+	text := "sum(" + d + a.sql + ")"
+	if d == "" && a.onlyIf != nil {
+		text = "sum(" + a.onlyIf.column + ") FILTER (WHERE " + a.onlyIf.cond + ")"
+	}
+	if d == "" && a.whole != "" {
+		text = "sum(" + a.whole + ")" // a HUGEINT, which is exact and needs no product of each value
+	}
+	return text, "CAST(% AS " + a.typ.DuckDB() + ")", a.typ, nil
 }
 
 func aggAvg(r *resolver, x *callExpr, args []*rexpr, d string) (string, string, *Type, error) {

@@ -127,7 +127,11 @@ var castable = map[Kind][]Kind{
 // cast resolves CAST and SAFE_CAST.
 func (r *resolver) cast(e *rexpr, to *Type, safe bool, at pos) (*rexpr, error) {
 	if out, ok := r.coerce(e, to); ok {
-		return hard(out), nil
+		out = hard(out)
+		if e.typ.is(Int64) && to.is(Numeric) {
+			out.whole = e.sql
+		}
+		return out, nil
 	}
 	if e.typ.is(Array) && to.is(Array) {
 		return nil, unsupported(at, "CAST of an ARRAY")

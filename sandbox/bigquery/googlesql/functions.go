@@ -129,7 +129,15 @@ func fnIf(r *resolver, x *callExpr, args []*rexpr) (*rexpr, error) {
 	if !ok {
 		return nil, wrongArgs(x, args)
 	}
-	return r.choose([]*rexpr{cond}, args[1:], x.at, "function IF")
+	e, err := r.choose([]*rexpr{cond}, args[1:], x.at, "function IF")
+	if err != nil {
+		return nil, err
+	}
+	null, isNull := x.args[2].(*litExpr)
+	if _, isColumn := x.args[1].(*pathExpr); isColumn && isNull && null.kind == 0 && args[1].typ != nil {
+		e.onlyIf = &onlyIf{cond.sql, args[1].sql}
+	}
+	return e, nil
 }
 
 func fnCoalesce(r *resolver, x *callExpr, args []*rexpr) (*rexpr, error) {

@@ -140,7 +140,14 @@ type rexpr struct {
 	pred    *predicate
 	// struct fields, where known one by one
 	fields []*rexpr
+	// onlyIf is set for IF(cond, column, NULL).
+	onlyIf *onlyIf
+	// whole is set for CAST(INT64 AS NUMERIC): the INT64.
+	whole string
 }
+
+// onlyIf is a column where a condition holds, and NULL where it does not.
+type onlyIf struct{ cond, column string }
 
 type freeCol struct {
 	name string
