@@ -3,30 +3,19 @@ package compare
 import (
 	"fmt"
 	"math/big"
-	"os"
 	"slices"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 )
 
-// ReadBaseline reads the compare.json of an earlier run. It refuses a file from
-// which regressions cannot be told: a damaged one, or one that does not list all of
-// its differing keys.
-func ReadBaseline(path string) (*Result, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, exit.Environmentf("read the baseline: %w", err)
-	}
-	defer f.Close()
-	base, err := ReadJSON(f)
-	if err != nil {
-		return nil, fmt.Errorf("baseline %s: %w", path, err)
-	}
+// fitAsBaseline refuses a result from which regressions cannot be told: one that does
+// not list all of its differing keys.
+func (base *Result) fitAsBaseline(file string) error {
 	if listed, differing := int64(len(base.DifferingKeys)), base.Counts.Differing(); listed != differing {
-		return nil, exit.Usagef("baseline %s: it lists %s of %s that differ, so a new one cannot be told from an old one", path, count(listed), countOf(differing, "key")).
+		return exit.Usagef("baseline %s: it lists %s of %s that differ, so a new one cannot be told from an old one", file, count(listed), countOf(differing, "key")).
 			WithHint("take a baseline of a smaller range")
 	}
-	return base, nil
+	return nil
 }
 
 // checkBaseline refuses the result of another comparison.
@@ -47,16 +36,17 @@ func checkBaseline(base, now *Result) error {
 
 // against compares what differs now with a baseline, without I/O. A key is a
 // regression if no cause explains it and the baseline did not have it unexplained
-// as well; keys that are not listed are all taken for regressions.
+// and of the same class as well: who differed by a value and is missing now is
+// worse. Keys that are not listed are all taken for regressions.
 func (r *Result) against(base *Result, file string, diffs []difference) *Baseline {
 	b := &Baseline{File: file, Started: base.Started, SpecHash: base.SpecHash, Exact: base.Exact, NewUnexplainedValue: map[string]Ratio{}}
-	then := map[keyID]string{} // status
+	then := map[keyID]DifferingKey{}
 	for _, k := range base.DifferingKeys {
-		then[keyID{k.Window.UTC(), k.Key}] = k.Status
+		then[keyID{k.Window.UTC(), k.Key}] = k
 	}
 	beyond := r.Counts.Differing() - int64(len(r.DifferingKeys))
 	b.New, b.NewUnexplained = beyond, beyond
-	old := zeros(len(r.Metrics)) // weight of what is unexplained now as then
+	open := zeros(len(r.Metrics)) // weight of what is unexplained now as then
 	seen := map[keyID]bool{}
 	for i := range diffs {
 		d := &diffs[i]
@@ -65,7 +55,7 @@ func (r *Result) against(base *Result, file string, diffs []difference) *Baselin
 		}
 		id := keyID{d.window, keyJSON(d.texts())}
 		seen[id] = true
-		status, was := then[id]
+		old, was := then[id]
 		if was {
 			b.Same++
 		} else {
@@ -73,9 +63,9 @@ func (r *Result) against(base *Result, file string, diffs []difference) *Baselin
 		}
 		switch {
 		case d.status != Unexplained:
-		case status == Unexplained:
-			for m := range old {
-				old[m].Add(old[m], d.weightOf(m))
+		case old.Status == Unexplained && old.Class == d.class:
+			for m := range open {
+				open[m].Add(open[m], d.weightOf(m))
 			}
 		default:
 			b.NewUnexplained++
@@ -87,7 +77,7 @@ func (r *Result) against(base *Result, file string, diffs []difference) *Baselin
 		}
 	}
 	for m, of := range r.Metrics {
-		n := new(big.Rat).Sub(number(of.Unexplained.Num), old[m])
+		n := new(big.Rat).Sub(number(of.Unexplained.Num), open[m])
 		if n.Sign() < 0 {
 			n.SetInt64(0)
 		}

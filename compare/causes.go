@@ -68,8 +68,8 @@ type facts struct {
 
 // transforms are what types may do on each side, by flaw.
 var transforms = [2]map[transform]flaw{
-	batchSide:  {asIs: 0, rounds: roundedBatch, overflows: overflowBatch},
-	streamSide: {asIs: 0, rounds: roundedStream, overflows: overflowStream},
+	batchSide:  {asIs: 0, rounds: roundedBatch, overflows: overflowBatch, rounds | overflows: roundedBatch | overflowBatch},
+	streamSide: {asIs: 0, rounds: roundedStream, overflows: overflowStream, rounds | overflows: roundedStream | overflowStream},
 }
 
 // attribute says which flaw sets hold.
@@ -81,7 +81,7 @@ func (s subject) attribute() finding {
 	}
 	ofStream := s.streamSets()
 	f.holds[streamSide] = len(ofStream) > 0
-	for _, u := range s.universes() {
+	for _, u := range s.universes(s.window) {
 		ofBatch := s.batchSets(u.fates, &f.facts)
 		f.holds[batchSide] = f.holds[batchSide] || len(ofBatch) > 0
 		for _, b := range ofBatch {
@@ -111,12 +111,12 @@ type universe struct {
 
 // universes are the events that the stream side has read and, where there are any,
 // those that never came to be counted by it.
-func (s subject) universes() []universe {
+func (s subject) universes(window slots) []universe {
 	var have fateSet
 	for _, g := range s.groups {
 		for _, r := range g.records {
 			for f := range fates {
-				if s.window.holds(g.slot) && r.of[f] > 0 {
+				if window.holds(g.slot) && r.of[f] > 0 {
 					have |= 1 << f
 				}
 			}
@@ -134,16 +134,17 @@ func (s subject) universes() []universe {
 	return all
 }
 
-// transformsOf are those that a side's values may show.
-func (s subject) transformsOf(of int) []transform {
+// transformsOf are those that a side's values may show; large says that some may be
+// beyond what 32 bits hold.
+func (s subject) transformsOf(of int, large bool) []transform {
 	out := []transform{asIs}
-	for _, m := range s.rules {
-		if m.places[of] >= 0 && !slices.Contains(out, rounds) {
-			out = append(out, rounds)
-		}
+	if slices.ContainsFunc(s.rules, func(m metricRule) bool { return m.places[of] >= 0 }) {
+		out = append(out, rounds)
 	}
-	if s.large() {
-		out = append(out, overflows)
+	if large {
+		for _, t := range slices.Clone(out) {
+			out = append(out, t|overflows)
+		}
 	}
 	return out
 }
@@ -175,7 +176,7 @@ func (s subject) large() bool {
 // streamSets are the stream side's flaws that reproduce it.
 func (s subject) streamSets() []flaw {
 	var found []flaw
-	for _, t := range s.transformsOf(streamSide) {
+	for _, t := range s.transformsOf(streamSide, s.large()) {
 		for c := range countings {
 			for _, fates := range []fateSet{onStream, aggregated} {
 				if s.reproduces(streamSide, s.window, view{fates: fates, counting: c}, t) {
@@ -215,7 +216,7 @@ func (s subject) batchSets(fates fateSet, facts *facts) []flaw {
 	if s.unloaded && !s.sides[batchSide].present {
 		found = append(found, unloadedBatch)
 	}
-	for _, t := range s.transformsOf(batchSide) {
+	for _, t := range s.transformsOf(batchSide, s.large()) {
 		for c := range countings {
 			for _, when := range times {
 				if s.reproduces(batchSide, s.window, view{fates, when.cutoff, when.load, c}, t) {
@@ -243,7 +244,7 @@ func (s subject) sameEvents(a, b view) bool {
 }
 
 // shiftSets are the batch side's flaws that reproduce it from the events of a shifted
-// window.
+// window. Of the loads of such a side nothing is known.
 func (s subject) shiftSets() []shiftHit {
 	hits := map[flaw]offsetSet{}
 	for o, by := range s.shifts {
@@ -251,17 +252,25 @@ func (s subject) shiftSets() []shiftHit {
 		if s.inconsistent(window) {
 			continue
 		}
-		for c := range countings {
-			for _, cutoff := range []bool{false, true} {
-				if s.reproduces(batchSide, window, view{fates: onStream, cutoff: cutoff, counting: c}, asIs) {
-					f := shiftedBatch
-					if c != countIDs {
-						f |= duplicatesBatch
+		for _, u := range s.universes(window) {
+			for c := range countings {
+				for _, cutoff := range []bool{false, true} {
+					v := view{fates: u.fates, cutoff: cutoff, counting: c}
+					if !s.numberFits(batchSide, v.number(s.groups, window)) {
+						continue
 					}
-					if cutoff {
-						f |= lateBatch
+					for _, t := range s.transformsOf(batchSide, true) {
+						if s.reproduces(batchSide, window, v, t) {
+							f := shiftedBatch | u.flaw | transforms[batchSide][t]
+							if c != countIDs {
+								f |= duplicatesBatch
+							}
+							if cutoff {
+								f |= lateBatch
+							}
+							hits[f] |= 1 << o
+						}
 					}
-					hits[f] |= 1 << o
 				}
 			}
 		}
@@ -271,6 +280,21 @@ func (s subject) shiftSets() []shiftHit {
 		out = append(out, shiftHit{f, hits[f]})
 	}
 	return out
+}
+
+// numberFits is false of a number of events that is not what a side has: what most
+// hypotheses fail by, and the cheapest to know.
+func (s subject) numberFits(side int, n int64) bool {
+	has := s.sides[side]
+	if n == 0 || !has.present {
+		return n == 0 && !has.present
+	}
+	for i, m := range s.rules {
+		if m.merge == mergeCount && !m.same(has.values[i], whole(n)) {
+			return false
+		}
+	}
+	return true
 }
 
 func sortedFlaws(m map[flaw]offsetSet) []flaw {
@@ -312,9 +336,9 @@ func (f finding) conclude(forms *finding, day *shiftFound, unverified bool) (set
 			sets = append(sets, keyForm)
 		}
 	}
-	// A shift that the day does not prove is looked at where nothing else holds: among
-	// so many offsets one fits by coincidence.
-	if day != nil && (day.proven || len(sets) == 0) {
+	// A shift that most keys of the day show may be what happened to this one, whatever
+	// else holds for it.
+	if day != nil {
 		for _, h := range f.shifts {
 			if h.offsets&day.offsets != 0 {
 				sets = append(sets, h.flaws)

@@ -94,6 +94,9 @@ func TestElectShift(t *testing.T) {
 	}{
 		{"none", nil, 0, false},
 		{"three keys, one offset", votes(0b10, 0b110, 0b11), 0b10, true},
+		{"another offset that fits keys which this one fits too", votes(0b10, 0b110, 0b110, 0b10), 0b10, true},
+		{"another offset in the place of one in ten", votes(0b10, 0b10, 0b10, 0b10, 0b10, 0b10, 0b10, 0b10, 0b10, 0b10, 0b100), 0b10, true},
+		{"another offset in the place of more", votes(0b10, 0b10, 0b10, 0b10, 0b10, 0b10, 0b10, 0b10, 0b10, 0b100), 0b10, false},
 		{"two keys prove nothing", votes(0b10, 0b10), 0b10, false},
 		{"half of the keys is not most of them", votes(0b10, 0b10, 0b10, 0, 0, 0), 0, false},
 		{"one more than half", votes(0b10, 0b10, 0b10, 0b10, 0, 0, 0), 0b10, true},
@@ -165,7 +168,8 @@ func TestConclude(t *testing.T) {
 		{"no day's shift", shift(2), nil, nil, false, "unexplained: unexplained"},
 		{"a shift that may be another", shift(2), nil, unsure, false, "time_shift_in_batch: likely"},
 		{"the day's shift or something else", shift(2, lateBatch), nil, sure, false, "late_dropped_by_batch or time_shift_in_batch: likely"},
-		{"what an unproven shift cannot put in doubt", shift(2, lateBatch), nil, unsure, false, "late_dropped_by_batch: proven"},
+		{"what a shift puts in doubt, proven or not", shift(2, lateBatch), nil, unsure, false, "late_dropped_by_batch or time_shift_in_batch: likely"},
+		{"what a shift that few keys show does not", shift(1, lateBatch), nil, unsure, false, "late_dropped_by_batch: proven"},
 		{"forms of one key", finding{}, &finding{exact: true}, nil, false, "key_form: proven"},
 		{"forms, and late", finding{}, &finding{sets: []flaw{lateBatch}}, nil, false, "late_dropped_by_batch + key_form: proven"},
 		{"forms or not", finding{sets: []flaw{lateBatch}}, &finding{exact: true}, nil, false, "key_form or late_dropped_by_batch: likely"},
@@ -209,5 +213,57 @@ func TestWithoutSuccessor(t *testing.T) {
 	}
 	if got := withoutSuccessor(nil, "flights"); got == nil {
 		t.Error("no writers must be an empty array, not NULL")
+	}
+}
+
+// Types that do different things to different metrics of one side.
+func TestMixedTypes(t *testing.T) {
+	rules := []metricRule{{merge: mergeCount, places: [2]int{-1, -1}}, {merge: mergeSum, places: [2]int{2, -1}}, {merge: mergeSum, places: [2]int{-1, -1}}}
+	price, large := rat("1.009"), rat("2147483653")
+	groups := []eventGroup{{n: 1, records: []recordSign{{arrival: 1, of: [fates]int64{counted: 1}}},
+		values: []metricParts{{}, {value: price, rounded: [2]*big.Rat{rat("1.01"), nil}}, {value: large}}}}
+	for batch, want := range map[[2]string]flaw{
+		{"1.01", "2147483653"}:  roundedBatch,
+		{"1.009", "2147483647"}: overflowBatch,
+		{"1.01", "-2147483643"}: roundedBatch | overflowBatch,
+		{"1.02", "-2147483643"}: 0,
+		{"1.01", "-2147483642"}: 0,
+	} {
+		s := subject{rules: rules, groups: groups, window: slots{0, 1}, sides: [2]sideValue{
+			{true, []*big.Rat{whole(1), rat(batch[0]), rat(batch[1])}}, {true, []*big.Rat{whole(1), price, large}}}}
+		sets := s.attribute().sets
+		if got := append(sets, 0)[0]; got != want || len(sets) > 1 {
+			t.Errorf("%v: %v, want %s", batch, sets, want)
+		}
+	}
+}
+
+// A shifted side has what never came to the stream side, and its types do what they do.
+func TestShiftSets(t *testing.T) {
+	event := func(slot int64, f fate, value int64) eventGroup {
+		r := recordSign{arrival: 1}
+		r.of[f] = 1
+		return eventGroup{slot: slot, n: 1, records: []recordSign{r}, values: []metricParts{{}, {value: whole(value)}}}
+	}
+	s := subject{rules: testRules[:2], window: slots{0, 1}, shifts: []int64{2, 3},
+		groups: []eventGroup{event(0, counted, 7), event(2, counted, 5), event(3, counted, 1<<31), event(3, undelivered, 6)}}
+	one := func(n, sum int64) sideValue { return sideValue{true, []*big.Rat{whole(n), whole(sum)}} }
+	s.sides[streamSide] = one(1, 7)
+	for batch, want := range map[[2]int64]shiftHit{
+		{1, 5}:             {shiftedBatch, 0b01},
+		{1, 1 << 31}:       {shiftedBatch, 0b10},
+		{2, 6 + 1<<31}:     {shiftedBatch | droppedByBridge, 0b10},
+		{2, 6 - 1<<31}:     {shiftedBatch | droppedByBridge | overflowBatch, 0b10},
+		{1, -(1 << 31)}:    {shiftedBatch | overflowBatch, 0b10},
+		{2, 6 - 1<<31 + 1}: {},
+		{3, 5}:             {},
+	} {
+		s.sides[batchSide] = one(batch[0], batch[1])
+		hits := s.attribute().shifts // with what makes no difference as well
+		smallest := append(hits, shiftHit{})[0]
+		larger := slices.ContainsFunc(hits, func(h shiftHit) bool { return h.flaws&want.flaws != want.flaws || h.offsets != want.offsets })
+		if smallest != want || larger {
+			t.Errorf("%v: %v, want %v", batch, hits, want)
+		}
 	}
 }

@@ -14,14 +14,16 @@ import (
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/tables"
+	"github.com/kappa-migrate/kappa/internal/wholefile"
 )
 
 // Checkpoints let a run that was stopped go on with the partition that it was at.
 // A checkpoint is what was found in a partition, in a file that is named after the
 // hash of all that it was found by: the query with its parameters, which hold the
 // settled spans and the writers that count; the standings of all writers; the batch
-// loads; and the spec. What has changed since is therefore compared anew. A file
-// that cannot be read, or is older than maxCheckpointAge, counts for nothing.
+// loads; when a table was last written of which nothing else says what is complete;
+// and the spec. What has changed since is therefore compared anew. A file that
+// cannot be read, or is older than maxCheckpointAge, counts for nothing.
 
 const (
 	checkpointVersion = 1
@@ -58,7 +60,7 @@ func openCheckpoints(state, comparison string, now func() time.Time, log *slog.L
 }
 
 // checkpointKey is the hash of what a partition is compared by.
-func checkpointKey(comparison, specHash string, q query, standings []tables.Standing, loads []tables.BatchLoad) (string, error) {
+func checkpointKey(comparison, specHash string, q query, standings []tables.Standing, loads []tables.BatchLoad, written []time.Time) (string, error) {
 	params := make([][2]string, len(q.params))
 	for i, p := range q.params {
 		params[i] = [2]string{p.Name, fmt.Sprint(p.Value)}
@@ -70,7 +72,8 @@ func checkpointKey(comparison, specHash string, q query, standings []tables.Stan
 		Params               [][2]string
 		Standings            []tables.Standing
 		Loads                []tables.BatchLoad
-	}{checkpointVersion, comparison, specHash, q.sql, params, standings, loads})
+		Written              []time.Time
+	}{checkpointVersion, comparison, specHash, q.sql, params, standings, loads, written})
 	if err != nil {
 		return "", fmt.Errorf("hash a partition: %w", err)
 	}
@@ -135,7 +138,7 @@ func (c *checkpoints) save(key string, p *part) error {
 	}
 	err = os.MkdirAll(c.dir, 0o700) // another run may have removed it when it ended
 	if err == nil {
-		err = replaceFile(c.path(key), file, 0o600)
+		err = wholefile.Write(c.path(key), file, 0o600)
 	}
 	if err != nil {
 		return exit.Environmentf("save a checkpoint: %w", err).WithHint("name another folder with --state")

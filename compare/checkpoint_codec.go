@@ -20,9 +20,7 @@ type savedPart struct {
 	Windows     []savedWindow     `json:"windows"`
 	Segments    []savedSegment    `json:"segments"`
 	BatchRows   int64             `json:"batch_rows"`
-	BatchBytes  int64             `json:"batch_bytes"`
 	StreamRows  int64             `json:"stream_rows"`
-	StreamBytes int64             `json:"stream_bytes"`
 	Copies      int64             `json:"copies"`
 	Conflicts   int64             `json:"conflicts"`
 	Ignored     map[string]int64  `json:"ignored"`
@@ -118,7 +116,7 @@ func (k savedKey) value() (bigquery.Value, error) {
 }
 
 func savePart(p *part) ([]byte, error) {
-	s := savedPart{Settled: p.settled, Counts: p.counts, BatchRows: p.batch.rows, BatchBytes: p.batch.bytes, StreamRows: p.stream.rows, StreamBytes: p.stream.bytes,
+	s := savedPart{Settled: p.settled, Counts: p.counts, BatchRows: p.batchRows, StreamRows: p.streamRows,
 		Copies: p.copies, Conflicts: p.conflicts, Ignored: p.ignored, Unexamined: p.unexamined, Evidence: p.evidence, LowerBound: p.lowerBound, Jobs: p.jobs}
 	for _, m := range p.metrics {
 		s.Metrics = append(s.Metrics, savedMetric{m.batch, m.stream, m.difference, m.absolute, m.weight, m.skipped})
@@ -156,7 +154,7 @@ func loadPart(data []byte) (*part, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return nil, err
 	}
-	p := &part{settled: s.Settled, counts: s.Counts, batch: sideRows{s.BatchRows, s.BatchBytes}, stream: sideRows{s.StreamRows, s.StreamBytes},
+	p := &part{settled: s.Settled, counts: s.Counts, batchRows: s.BatchRows, streamRows: s.StreamRows,
 		copies: s.Copies, conflicts: s.Conflicts, ignored: s.Ignored, unexamined: s.Unexamined, evidence: s.Evidence, lowerBound: s.LowerBound, jobs: s.Jobs}
 	for _, m := range s.Metrics {
 		p.metrics = append(p.metrics, partMetric{m.Batch, m.Stream, m.Difference, m.Absolute, m.Weight, m.Skipped})

@@ -16,12 +16,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
+
+	"github.com/kappa-migrate/kappa/internal/tables"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 type bigqueryValue = bigquery.Value
 
 var partOptions = []cmp.Option{
-	cmp.AllowUnexported(part{}, sideRows{}, partMetric{}, partWindow{}, windowWeight{}, partSegment{}, difference{}, sideValue{}),
+	cmp.AllowUnexported(part{}, partMetric{}, partWindow{}, windowWeight{}, partSegment{}, difference{}, sideValue{}),
 	cmp.Comparer(func(a, b *big.Rat) bool { return a == nil && b == nil || a != nil && b != nil && a.Cmp(b) == 0 }), cmpopts.EquateEmpty(),
 }
 
@@ -56,7 +59,7 @@ func TestEveryFieldOfAPartIsSaved(t *testing.T) {
 		of   any
 		want string
 	}{
-		{part{}, "settled counts metrics windows segments batch stream copies conflicts ignored differences unexamined evidence lowerBound jobs"},
+		{part{}, "settled counts metrics windows segments batchRows streamRows copies conflicts ignored differences unexamined evidence lowerBound jobs"},
 		{partMetric{}, "batch stream difference absolute weight skipped"},
 		{partWindow{}, "WindowResult weight"},
 		{partSegment{}, "worst truncated approximate"}, // the last is of merged parts
@@ -136,6 +139,70 @@ func TestCheckpoints(t *testing.T) {
 	}
 	if err := c.save(key, &part{}); err != nil { // another run of the comparison, whose folder this one has removed
 		t.Error(err)
+	}
+}
+
+// What a partition was found by is in the name of its checkpoint: none is used for
+// anything else.
+func TestCheckpointsAreOfWhatTheyWereFoundBy(t *testing.T) {
+	type found struct {
+		comparison, spec string
+		q                query
+		standings        []tables.Standing
+		loads            []tables.BatchLoad
+		written          []time.Time
+	}
+	of := found{"flights", "hash", query{sql: "SELECT @from", params: []bigquery.QueryParameter{{Name: "from", Value: hours(1)}}},
+		[]tables.Standing{{Counts: true}}, []tables.BatchLoad{{RangeStart: hours(1), LoadedAt: hours(2)}}, []time.Time{hours(3)}}
+	key := func(edit func(*found)) string {
+		f := of
+		edit(&f)
+		k, err := checkpointKey(f.comparison, f.spec, f.q, f.standings, f.loads, f.written)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	same := key(func(*found) {})
+	seen := map[string]string{same: "what it is"}
+	if again := key(func(*found) {}); again != same {
+		t.Error("a checkpoint is never found again")
+	}
+	for name, edit := range map[string]func(*found){
+		"another comparison": func(f *found) { f.comparison = "fares" },
+		"another spec":       func(f *found) { f.spec = "other" },
+		"another query":      func(f *found) { f.q.sql += " " },
+		"another range":      func(f *found) { f.q.params = []bigquery.QueryParameter{{Name: "from", Value: hours(2)}} },
+		"other writers":      func(f *found) { f.standings = []tables.Standing{{}} },
+		"a load again":       func(f *found) { f.loads = []tables.BatchLoad{{RangeStart: hours(1), LoadedAt: hours(4)}} },
+		"a table rewritten":  func(f *found) { f.written = []time.Time{hours(3).Add(time.Millisecond)} },
+	} {
+		k := key(edit)
+		if seen[k] != "" {
+			t.Errorf("%s has the checkpoints of %s", name, seen[k])
+		}
+		seen[k] = name
+	}
+}
+
+// Tables of which loads or writers say what is complete may be written to.
+func TestTablesWhoseWritesMatter(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		edit func(*jobspecs.ComparisonSpec)
+		want []time.Time
+	}{
+		{"loads and a job", func(*jobspecs.ComparisonSpec) {}, nil},
+		{"loads and a plain table", func(s *jobspecs.ComparisonSpec) { s.Stream.Job = "" }, []time.Time{hours(2)}},
+		{"by the clock", func(s *jobspecs.ComparisonSpec) { s.Batch.SettledBy, s.Stream.Job = jobspecs.SettledByClock, "" }, []time.Time{hours(1), hours(2)}},
+		{"by the clock, and a job", func(s *jobspecs.ComparisonSpec) { s.Batch.SettledBy = jobspecs.SettledByClock }, []time.Time{hours(1)}},
+		{"a shadow", func(s *jobspecs.ComparisonSpec) { s.Batch.Shadow = "flights_shadow_a" }, nil},
+	} {
+		q := testQueries(t, tt.edit)
+		q.batch.changed, q.stream.changed = hours(1), hours(2)
+		if diff := cmp.Diff(tt.want, q.written()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
 	}
 }
 

@@ -30,13 +30,12 @@ func (p *prepared) conclude(got *part) {
 // judge gives the verdict, beside what earlier runs have found.
 func (p *prepared) judge(earlier past, base *Result, diffs []difference) error {
 	res, id := p.result, runID(p.result)
-	var days []Day
-	for _, row := range earlier.days {
-		d, err := historyDay(row)
-		if err != nil {
-			return fmt.Errorf("read the history: %w", err)
-		}
-		days = append(days, d)
+	days, restated, err := earlierDays(earlier, p.loads)
+	if err != nil {
+		return err
+	}
+	if restated > 0 {
+		res.Warnings = append(res.Warnings, fmt.Sprintf("%s that an earlier run has compared: a batch load has restated what it found since, so it does not count until it is compared again", countOf(restated, "day")))
 	}
 	all := mergeDays(res.Days, days, res.Scope.Range.To)
 	counted := newestDays(all, res.Gate.Days)
@@ -48,7 +47,7 @@ func (p *prepared) judge(earlier past, base *Result, diffs []difference) error {
 		return fmt.Errorf("read the history: %w", err)
 	}
 	if base != nil {
-		res.Baseline = res.against(base, p.cfg.Baseline, diffs)
+		res.Baseline = res.against(base, p.cfg.BaselineFile, diffs)
 	}
 	res.Verdict = decide(res)
 	res.Trend = append(res.Trend, TrendPoint{ID: id, Started: res.Started, Verdict: res.Verdict.Verdict, Exact: res.Exact, Agree: res.Agree,

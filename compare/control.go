@@ -20,8 +20,8 @@ type control struct {
 
 // readControl reads the control tables that the sides need. They are small,
 // append-only logs; nothing in them can make a settled window unsettled again, so
-// it does no harm that they are read before both sides.
-func (r *runner) readControl(ctx context.Context, q queries) (control, error) {
+// it does no harm that they are read before both sides. list is what to read of them.
+func (r *runner) readControl(ctx context.Context, list []query) (control, error) {
 	var c control
 	each := map[string]func(row) error{
 		"generations": func(row row) error {
@@ -43,7 +43,7 @@ func (r *runner) readControl(ctx context.Context, q queries) (control, error) {
 			return err
 		},
 	}
-	for _, query := range q.controlQueries() {
+	for _, query := range list {
 		if _, err := r.run(ctx, query, each[query.purpose]); err != nil {
 			return c, err
 		}
@@ -61,9 +61,13 @@ func (q queries) controlQueries() []query {
 		all = append(all, query{purpose: "watermarks", sql: q.watermarks(), params: []bigquery.QueryParameter{{Name: "group", Value: q.spec.Stream.Job}}})
 	}
 	if q.readsLoads() {
-		all = append(all, query{purpose: "batch_loads", sql: q.batchLoads(), params: []bigquery.QueryParameter{{Name: "target", Value: q.batch.name.table}}})
+		all = append(all, q.loadsQuery())
 	}
 	return all
+}
+
+func (q queries) loadsQuery() query {
+	return query{purpose: "batch_loads", sql: q.batchLoads(), params: []bigquery.QueryParameter{{Name: "target", Value: q.batch.name.table}}}
 }
 
 func readGeneration(row row) (g tables.Generation, err error) {

@@ -41,7 +41,8 @@
 //     a row whose window begins elsewhere fails the run.
 //   - C5: a cause is proven only if exactly one minimal set of flaws
 //     reproduces both sides' values from the raw events.
-//   - C6: text, JSON, HTML, Markdown and JUnit are views of one [Result].
+//   - C6: there is one [Result]; text, JSON, HTML, Markdown and JUnit are views of it,
+//     in package report.
 //
-// Callers own the client, the context and the writers that views write to.
+// Callers own the client and the context.
 package compare

@@ -233,7 +233,7 @@ func dimensionsOf(schema bigquery.Schema) (dimensions []string, rollup *string) 
 // scope decides which windows are looked at (rule C4), and the past before them.
 // False: none.
 func (m *monitor) scope(ctx context.Context) (bool, error) {
-	control, err := m.runner.readControl(ctx, m.queries)
+	control, err := m.runner.readControl(ctx, m.queries.controlQueries())
 	if err != nil {
 		return false, err
 	}

@@ -190,10 +190,10 @@ func (d *Duplicates) judge(alert jobspecs.DuplicateAlert) {
 		by = " of the events"
 	}
 	d.Checks = append(d.Checks, Check{Rule: "maxPercentBefore", Want: "at most " + percentText(alert.MaxPercentBefore) + " %",
-		Got: percentOf(d.Before) + by, OK: !exceeds(d.Before, alert.MaxPercentBefore)})
+		Got: d.Before.Text() + by, OK: !exceeds(d.Before, alert.MaxPercentBefore)})
 	after := Check{Rule: "maxPercentAfter", Want: "at most " + percentText(alert.MaxPercentAfter) + " %", Got: "not looked at", OK: true}
 	if d.After != nil {
-		after.Got, after.OK = percentOf(*d.After)+" of the events", !exceeds(*d.After, alert.MaxPercentAfter)
+		after.Got, after.OK = d.After.Text()+" of the events", !exceeds(*d.After, alert.MaxPercentAfter)
 		if _, ok := d.After.Rat(); !ok && d.Counts.Twice > 0 {
 			after.Got, after.OK = countOf(d.Counts.Twice, "event")+" counted, none delivered in time", false
 		}

@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -39,15 +38,8 @@ func (w *world) lookFor(change func(*DuplicatesConfig)) *Duplicates {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var text, data bytes.Buffer
-	if err := res.WriteText(&text); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := res.WriteJSON(&data); err != nil || !json.Valid(data.Bytes()) {
-		w.t.Fatalf("%v\n%s", err, data.Bytes())
-	}
-	if !strings.Contains(text.String(), res.Verdict) || !strings.Contains(text.String(), res.Rule) {
-		w.t.Errorf("the text does not say the verdict:\n%s", text.String())
+	if text := Text(res, 0); !strings.Contains(text, res.Verdict) || !strings.Contains(text, res.Rule) {
+		w.t.Errorf("the text does not say the verdict:\n%s", text)
 	}
 	return res
 }

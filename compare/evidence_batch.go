@@ -151,7 +151,7 @@ func exactText(keys []bigquery.Value) string {
 			b.WriteString("-")
 			continue
 		}
-		text := orNull(keyText(k))
+		text := *keyText(k)
 		fmt.Fprintf(&b, "%d:%s", len(text), text)
 	}
 	return b.String()

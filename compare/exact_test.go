@@ -314,3 +314,25 @@ func TestMisalignedWindows(t *testing.T) {
 		t.Errorf("aligned: %v", err)
 	}
 }
+
+// On a day on which clocks go forward, an hour before midnight of the old time is
+// as long after the start of the day as midnight of the new one.
+func TestClockTimesThatNoWindowHas(t *testing.T) {
+	w := newSides(t, "INT64")
+	w.spec.Spec.Window = jobspecs.Duration(day)
+	w.spec.Spec.Alignment = jobspecs.Alignment{TimeZone: "Europe/Berlin"}
+	at := map[int]string{theOld: "2000-03-26T23:00:00", theNew: "2000-03-27T00:00:00"}
+	for side, text := range at {
+		start, err := civil.ParseDateTime(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.columns[side][0].Type = bigquery.DateTimeFieldType
+		w.rows[side] = append(w.rows[side], record{"window_start": start, "name": "a", "n": int64(1)})
+	}
+	w.from = Range{time.Date(2000, 3, 20, 0, 0, 0, 0, zone(t, "Europe/Berlin")), time.Date(2000, 3, 30, 0, 0, 0, 0, zone(t, "Europe/Berlin"))}
+	w.create()
+	if r, err := w.compare(); err == nil || !strings.Contains(err.Error(), "a row's window starts at 2000-03-26T22:00:00.000001Z") {
+		t.Errorf("error %v, %+v", err, r)
+	}
+}

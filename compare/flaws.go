@@ -28,25 +28,28 @@ const (
 	allFlaws flaw = 1<<iota - 1
 )
 
-// Causes by flaw, in the order in which they are named.
-var flawNames = []struct {
-	flaw flaw
-	name string
-}{
-	{lateBatch, "late_dropped_by_batch"},
-	{duplicatesBatch, "duplicates_in_batch"},
-	{restatedBatch, "batch_restated"},
-	{unloadedBatch, "batch_load_missing"},
-	{shiftedBatch, "time_shift_in_batch"},
-	{roundedBatch, "rounding_in_batch"},
-	{overflowBatch, "overflow_in_batch"},
-	{keyForm, "key_form"},
-	{droppedByBridge, "dropped_by_bridge"},
-	{cutByDrain, "window_cut_by_drain"},
-	{lateStream, "late_dropped_by_stream"},
-	{duplicatesStream, "duplicates_in_stream"},
-	{roundedStream, "rounding_in_stream"},
-	{overflowStream, "overflow_in_stream"},
+type flawName struct {
+	flaw    flaw
+	name    string
+	meaning string
+}
+
+// Causes by flaw, in the order in which they are named, each with what happened.
+var flawNames = []flawName{
+	{lateBatch, "late_dropped_by_batch", "events came after the cut-off of the batch side; the stream side counted them"},
+	{duplicatesBatch, "duplicates_in_batch", "the batch side counted an event more than once"},
+	{restatedBatch, "batch_restated", "the batch layer has changed its numbers since they were loaded"},
+	{unloadedBatch, "batch_load_missing", "a batch load claims the window and has nothing in it"},
+	{shiftedBatch, "time_shift_in_batch", "the windows of the batch side are shifted: another time zone or boundary of the day"},
+	{roundedBatch, "rounding_in_batch", "the batch side has fewer decimals"},
+	{overflowBatch, "overflow_in_batch", "the type of the batch side was too small for the value"},
+	{keyForm, "key_form", "one key is written in two ways: in case, space, empty or normal form"},
+	{droppedByBridge, "dropped_by_bridge", "the bridge dead-lettered or filtered events"},
+	{cutByDrain, "window_cut_by_drain", "the window is not whole: a generation that read its events does not count"},
+	{lateStream, "late_dropped_by_stream", "events came after the horizon of the stream side and are in the late table"},
+	{duplicatesStream, "duplicates_in_stream", "the stream side counted an event more than once"},
+	{roundedStream, "rounding_in_stream", "the stream side has fewer decimals"},
+	{overflowStream, "overflow_in_stream", "the type of the stream side was too small for the value"},
 }
 
 func (f flaw) String() string {
@@ -57,6 +60,27 @@ func (f flaw) String() string {
 		}
 	}
 	return strings.Join(names, " + ")
+}
+
+// CauseMeaning says in words what a cause of a result is; "" for the name of a known
+// difference, whose reason says it.
+func CauseMeaning(cause string) string {
+	if cause == Unexplained {
+		return "no combination of known flaws gives both sides' values"
+	}
+	var ways []string
+	for _, set := range strings.Split(cause, " or ") {
+		var parts []string
+		for _, flaw := range strings.Split(set, " + ") {
+			i := slices.IndexFunc(flawNames, func(n flawName) bool { return n.name == flaw })
+			if i < 0 {
+				return ""
+			}
+			parts = append(parts, flawNames[i].meaning)
+		}
+		ways = append(ways, strings.Join(parts, ", and "))
+	}
+	return strings.Join(ways, "; or: ")
 }
 
 // minimalSets are the sets of which no other one is a part, in the order of reports.

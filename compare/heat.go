@@ -40,7 +40,7 @@ func (q queries) heat(diffs []difference, settled []Range) HeatMap {
 	counts := map[string]int64{}
 	for i := range diffs {
 		if diffs[i].class != ClassTolerated {
-			counts[orNull(keyText(diffs[i].keys[0]))]++
+			counts[nullText(keyText(diffs[i].keys[0]))]++
 		}
 	}
 	names := sortedKeys(counts)
@@ -54,7 +54,7 @@ func (q queries) heat(diffs []difference, settled []Range) HeatMap {
 	}
 	for i := range diffs {
 		d := &diffs[i]
-		r, ok := row[orNull(keyText(d.keys[0]))]
+		r, ok := row[nullText(keyText(d.keys[0]))]
 		at := int((d.window.Sub(first) + slack) / step)
 		if !ok || d.class == ClassTolerated || at < 0 || at >= len(h.Starts) {
 			continue
@@ -82,4 +82,12 @@ func heatStep(span, size time.Duration) time.Duration {
 		step *= 2
 	}
 	return step
+}
+
+// nullText is a key as a row of the map names it.
+func nullText(s *string) string {
+	if s == nil {
+		return "NULL"
+	}
+	return *s
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/tables"
+	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
 // history reads and writes the tables of the history. It is the one part of a
@@ -32,18 +34,20 @@ const (
 	maxDays        = 10_000 // days of earlier runs that are read
 	keysPerLoad    = 20_000 // some 4 MB of JSON
 	scratchAge     = time.Hour
+	mergeTries     = 6 // after the first, when others write the history at the same time
+	mergeWait      = 500 * time.Millisecond
 )
 
 // openHistory is the history of a spec; nil: it has none.
-func openHistory(r *runner, q queries) (*history, error) {
-	name := q.spec.History.Dataset
+func openHistory(r *runner, spec *jobspecs.ComparisonSpec) (*history, error) {
+	name := spec.History.Dataset
 	if name == "" {
 		return nil, nil
 	}
 	if err := checkIdentifier("history.dataset", name, datasetPattern); err != nil {
 		return nil, err
 	}
-	return &history{r, r.client.DatasetInProject(q.spec.Project, name)}, nil
+	return &history{r, r.client.DatasetInProject(spec.Project, name)}, nil
 }
 
 func (h *history) table(name string) table {
@@ -234,9 +238,26 @@ func (h *history) merge(ctx context.Context, t tables.Table, id string, lines []
 			return classify("load the history", err)
 		}
 	}
-	_, err := h.runner.run(ctx, query{purpose: purposeHistory, params: params,
-		sql: fmt.Sprintf("MERGE %s AS t\nUSING %s AS s\n%s", h.table(t.Name), h.table(scratch.TableID), rest)}, func(row) error { return nil })
-	return err
+	q := query{purpose: purposeHistory, params: params, sql: fmt.Sprintf("MERGE %s AS t\nUSING %s AS s\n%s", h.table(t.Name), h.table(scratch.TableID), rest)}
+	for try := 0; ; try++ {
+		_, err := h.runner.run(ctx, q, func(row) error { return nil })
+		if err == nil || try == mergeTries || !concurrent(err) {
+			return err
+		}
+		h.runner.log.Info("another run writes the history, too", "table", t.Name, "try", try+1)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("write the history: %w", ctx.Err())
+		case <-time.After(mergeWait<<try/2 + rand.N(mergeWait<<try)):
+		}
+	}
+}
+
+// concurrent reports whether a statement was refused because another one changed
+// the table meanwhile: BigQuery tries a few times by itself, then it is up to the
+// client. The statements here can be repeated.
+func concurrent(err error) bool {
+	return strings.Contains(err.Error(), "Could not serialize access to table")
 }
 
 func (h *history) create(ctx context.Context, name string, md *bigquery.TableMetadata) error {

@@ -148,13 +148,13 @@ func TestDaysOfEarlierRunsCount(t *testing.T) {
 	if r.Verdict.Verdict != Go || r.Passes != 1 || len(r.Trend) != 3 {
 		t.Fatalf("%s by %s, trend %+v", r.Verdict.Verdict, r.Verdict.Rule, r.Trend)
 	}
-	d, err := DecideByHistory(ctxBackground, w.config())
+	d, err := DecideByHistory(ctxBackground, w.config(), 0)
 	if err != nil || d.Verdict.Verdict != Go || len(d.Days) != 3 || !d.Newest.Equal(hours(202)) {
 		t.Errorf("by the history: %+v, %v", d, err)
 	}
 	// Another spec has other days.
 	w.spec.Spec.Gate.MinExactPercent = "1"
-	if d, err := DecideByHistory(ctxBackground, w.config()); err != nil || d.Verdict.Verdict != NoData {
+	if d, err := DecideByHistory(ctxBackground, w.config(), 0); err != nil || d.Verdict.Verdict != NoData {
 		t.Errorf("by the history of another spec: %+v, %v", d, err)
 	}
 	if r := w.at(203, span(48, 72)); r.Verdict.Verdict != NoData || len(r.Days) != 1 {
@@ -164,7 +164,7 @@ func TestDaysOfEarlierRunsCount(t *testing.T) {
 	if r := w.at(204, span(48, 72)); r.Verdict.Verdict != Go || r.Passes != 1 {
 		t.Errorf("%s by %s, %d passes in %+v", r.Verdict.Verdict, r.Verdict.Rule, r.Passes, r.Trend)
 	}
-	if d, err := DecideByHistory(ctxBackground, w.config()); err != nil || d.Verdict.Verdict != Go || !strings.HasPrefix(d.Verdict.Rule, "the newest run, of 2001-01-10") {
+	if d, err := DecideByHistory(ctxBackground, w.config(), 0); err != nil || d.Verdict.Verdict != Go || !strings.HasPrefix(d.Verdict.Rule, "the newest run, of 2001-01-10") {
 		t.Errorf("by the newest run: %+v, %v", d, err)
 	}
 }
@@ -258,7 +258,7 @@ func TestHistoryThatIsNotThere(t *testing.T) {
 		t.Errorf("error %v, both sides read: %v", err, read)
 	}
 	w.spec.Spec.History.Dataset = ""
-	if _, err := DecideByHistory(ctxBackground, w.config()); exit.Of(err) != exit.Usage {
+	if _, err := DecideByHistory(ctxBackground, w.config(), 0); exit.Of(err) != exit.Usage {
 		t.Errorf("error %v", err)
 	}
 }
@@ -296,5 +296,34 @@ func TestRunsAreCancelledWhileTheyAreRecorded(t *testing.T) {
 	}
 	if _, err := Run(ctx, cfg); exit.Of(err) != exit.Interrupted {
 		t.Errorf("error %v, code %d", err, exit.Of(err))
+	}
+}
+
+// A day whose batch was loaded again counts no more: what the earlier run has found
+// is of numbers that are gone.
+func TestDaysThatWereLoadedAgainDoNotCount(t *testing.T) {
+	w := historyWorld(t)
+	w.insert("stream_flights", w.pane("flights-0@1", 0, "ATL", 30, 1, 1, 1))
+	if r := w.at(200, span(0, 48)); r.Verdict.Verdict != NoData || len(r.Days) != 2 {
+		t.Fatalf("%s by %s", r.Verdict.Verdict, r.Verdict.Rule)
+	}
+	load := func(from, to, at float64) {
+		w.insert(tables.BatchLoads, record{"load": "flights", "target": "batch_flights", "range_start": hours(from), "range_end": hours(to), "row_count": 1, "source": "gs://b/", "job_id": "j", "loaded_at": hours(at)})
+	}
+	load(0, 24, 199) // before the run
+	load(30, 31, 200.5)
+	r := w.at(201, span(48, 72))
+	if r.Verdict.Verdict != NoData || len(r.Days) != 1 || !strings.Contains(strings.Join(r.Warnings, "; "), "1 day that an earlier run has compared") {
+		t.Errorf("%s by %s, days %+v, warnings %q", r.Verdict.Verdict, r.Verdict.Rule, r.Days, r.Warnings)
+	}
+	d, err := DecideByHistory(ctxBackground, w.config(), 0)
+	if err != nil || d.Verdict.Verdict != NoData || len(d.Days) != 1 || !strings.HasSuffix(d.Verdict.Rule, "; 1 day restated by a batch load since") {
+		t.Errorf("by the history: %+v, %v", d, err)
+	}
+	if r := w.at(202, span(24, 72)); r.Verdict.Verdict != Go || len(r.Days) != 3 {
+		t.Errorf("compared again: %s by %s, days %+v", r.Verdict.Verdict, r.Verdict.Rule, r.Days)
+	}
+	if d, err := DecideByHistory(ctxBackground, w.config(), 0); err != nil || d.Verdict.Verdict != Go {
+		t.Errorf("by the history, compared again: %+v, %v", d, err)
 	}
 }

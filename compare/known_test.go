@@ -2,11 +2,13 @@ package compare
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
@@ -114,7 +116,7 @@ func TestSensitiveKeys(t *testing.T) {
 	if len(hash) != 1+hashDigits || r.DifferingKeys[0].Key != `["`+hash+`"]` || *r.Samples[0].Key[0].Value != hash || r.Heat.Values[0][0] != hash || *r.Segments[0].Worst[0].Values[0] != hash || r.Known[0].Hits != 1 {
 		t.Errorf("keys %+v, segments %+v, heat %+v, known %+v", r.DifferingKeys, r.Segments, r.Heat, r.Known)
 	}
-	for name, view := range views(r) {
+	for name, view := range Views(r) {
 		var b bytesBuffer
 		if err := view(&b); err != nil {
 			t.Fatal(err)
@@ -138,3 +140,24 @@ func TestSensitiveKeys(t *testing.T) {
 type bytesBuffer struct{ bytes.Buffer }
 
 func (b *bytesBuffer) contains(s string) bool { return bytes.Contains(b.Bytes(), []byte(s)) }
+
+// What the service says of a query that has failed quotes values.
+func TestErrorsHideSensitiveValues(t *testing.T) {
+	w := newSides(t, "INT64")
+	w.spec.Spec.Keys = []jobspecs.CompareKey{{Name: "name", Type: "INT64", Batch: "CAST(name AS INT64)", Stream: "CAST(name AS INT64)"}}
+	w.add(theOld, "very-secret", int64(1))
+	w.add(theNew, "7", int64(1))
+	w.create()
+	for _, sensitive := range [][]string{nil, {"name"}} {
+		w.spec.Spec.Sensitive = sensitive
+		_, err := w.compare()
+		if err == nil || strings.Contains(err.Error(), "very-secret") != (sensitive == nil) || exit.Of(err) != exit.Failed || !strings.Contains(err.Error(), "run the reconcile query: ") {
+			t.Errorf("sensitive %v: error %v", sensitive, err)
+		}
+	}
+	// What says how to mend the spec stays.
+	w.spec.Spec.Batch.Where = "nmae = 'x'"
+	if _, err := w.compare(); err == nil || !strings.Contains(err.Error(), "nmae") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -252,13 +252,13 @@ type sideValue struct {
 	values  []*big.Rat // per metric; nil is NULL
 }
 
-// A transform is what a side's type does to a value.
-type transform int
+// A transform is what a side's types do to its values: each to some metric.
+type transform uint8
 
 const (
-	asIs transform = iota
-	rounds
+	rounds transform = 1 << iota
 	overflows
+	asIs transform = 0
 )
 
 // reproduces reports whether the events, seen through v, give what a side has.
@@ -268,7 +268,7 @@ func (s subject) reproduces(side int, window slots, v view, t transform) bool {
 	if n == 0 || !has.present {
 		return n == 0 && !has.present && t == asIs
 	}
-	changed := t == asIs
+	done := asIs
 	for i, m := range s.rules {
 		if m.merge == mergeUnknown {
 			continue
@@ -284,14 +284,15 @@ func (s subject) reproduces(side int, window slots, v view, t transform) bool {
 			return false
 		}
 		switch {
-		case t == overflows && overflown(x, has.values[i], m):
-		case t == rounds && s.rounded(side, i, window, v, n, x):
+		case t&overflows != 0 && overflown(x, has.values[i], m):
+			done |= overflows
+		case t&rounds != 0 && s.rounded(side, i, window, v, n, x):
+			done |= rounds
 		default:
 			return false
 		}
-		changed = true
 	}
-	return changed
+	return done == t
 }
 
 // rounded reports whether a side's value is the events' value rounded: as a whole

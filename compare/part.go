@@ -9,16 +9,15 @@ import (
 // and of the keys that differ by evidence. A run is made of one or more; what it
 // says is the sum of them (mergeParts).
 type part struct {
-	settled   []Range
-	counts    Counts
-	metrics   []partMetric
-	windows   []partWindow
-	segments  []partSegment // of each key, then of each chosen combination
-	batch     sideRows
-	stream    sideRows
-	copies    int64
-	conflicts int64
-	ignored   map[string]int64 // rows that do not count, by writer
+	settled               []Range
+	counts                Counts
+	metrics               []partMetric
+	windows               []partWindow
+	segments              []partSegment // of each key, then of each chosen combination
+	batchRows, streamRows int64
+	copies                int64
+	conflicts             int64
+	ignored               map[string]int64 // rows that do not count, by writer
 
 	differences []difference
 	unexamined  int64 // differences whose evidence was not read
@@ -27,9 +26,6 @@ type part struct {
 
 	jobs []QueryJob
 }
-
-// sideRows is what was read of a side.
-type sideRows struct{ rows, bytes int64 }
 
 // partMetric is a metric over all keys of a partition.
 type partMetric struct {
@@ -68,7 +64,7 @@ func (p *part) fill(q queries, res *Result) {
 	res.Counts = p.counts
 	res.Exact = NewRatio(p.counts.Exact, p.counts.Total)
 	res.Agree = NewRatio(p.counts.Exact+p.counts.Tolerated, p.counts.Total)
-	res.Batch.Rows, res.Stream.Rows, res.Stream.Copies = p.batch.rows, p.stream.rows, p.copies
+	res.Batch.Rows, res.Stream.Rows, res.Stream.Copies = p.batchRows, p.streamRows, p.copies
 	for _, w := range p.windows {
 		res.Windows = append(res.Windows, w.WindowResult)
 	}

@@ -50,8 +50,8 @@ func mergeParts(parts []*part) *part {
 		m.settled = append(m.settled, p.settled...)
 		m.counts.add(p.counts)
 		m.windows = append(m.windows, p.windows...)
-		m.batch.add(p.batch)
-		m.stream.add(p.stream)
+		m.batchRows += p.batchRows
+		m.streamRows += p.streamRows
 		m.copies += p.copies
 		m.conflicts += p.conflicts
 		m.unexamined += p.unexamined
@@ -83,8 +83,6 @@ func mergeParts(parts []*part) *part {
 	m.finish()
 	return m
 }
-
-func (s *sideRows) add(o sideRows) { s.rows, s.bytes = s.rows+o.rows, s.bytes+o.bytes }
 
 func (m *partMetric) add(o partMetric) {
 	for _, v := range []struct {

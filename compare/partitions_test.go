@@ -90,7 +90,7 @@ func randomPart(t *rapid.T, window int) *part {
 	rat := func(label string) *big.Rat { return big.NewRat(rapid.Int64Range(-1000, 1000).Draw(t, label), 10) }
 	counts := Counts{Exact: rapid.Int64Range(0, 9).Draw(t, "exact"), Missing: rapid.Int64Range(0, 9).Draw(t, "missing")}
 	counts.Total = counts.Exact + counts.Missing
-	p := &part{settled: []Range{span(float64(window), float64(window+1))}, counts: counts, batch: sideRows{1, 2}, stream: sideRows{3, 4}, copies: 5, conflicts: 6,
+	p := &part{settled: []Range{span(float64(window), float64(window+1))}, counts: counts, batchRows: 1, streamRows: 3, copies: 5, conflicts: 6,
 		ignored: map[string]int64{"a@1": rapid.Int64Range(1, 9).Draw(t, "ignored")}, unexamined: 7, evidence: 8, lowerBound: 9, jobs: []QueryJob{{Purpose: purposeReconcile, ID: fmt.Sprint(window), Processed: 1, Billed: 2}}}
 	for range 2 {
 		p.metrics = append(p.metrics, partMetric{batch: rat("batch"), stream: rat("stream"), difference: rat("difference"), absolute: rat("absolute"),
@@ -133,7 +133,7 @@ func TestMergePartsIsExact(t *testing.T) {
 		slices.Reverse(parts)
 		other := mergeParts(parts)
 		n := int64(len(parts))
-		if m.counts.Total != keys || m.ignored["a@1"] != ignored || m.metrics[1].difference.Cmp(difference) != 0 || m.batch != (sideRows{n, 2 * n}) || m.stream != (sideRows{3 * n, 4 * n}) ||
+		if m.counts.Total != keys || m.ignored["a@1"] != ignored || m.metrics[1].difference.Cmp(difference) != 0 || m.batchRows != n || m.streamRows != 3*n ||
 			m.copies != 5*n || m.conflicts != 6*n || m.unexamined != 7*n || m.evidence != 8*n || m.lowerBound != 9*n || m.metrics[0].skipped != n || len(m.jobs) != len(parts) || len(m.windows) != len(parts) {
 			t.Fatalf("merged wrongly: %+v", m)
 		}

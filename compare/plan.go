@@ -3,8 +3,6 @@ package compare
 import (
 	"context"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 )
 
@@ -135,46 +133,4 @@ func (p *prepared) bound(ctx context.Context, plan *Plan) error {
 		plan.Ratio = NewRatio(plan.LowerBound+max(plan.Bytes-alone, 0), plan.LowerBound)
 	}
 	return nil
-}
-
-// WriteText writes the plan for people.
-func (p *Plan) WriteText(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "comparison %s\n", p.Comparison)
-	fmt.Fprintf(&b, "%s of %s settled\n", countOf(p.Scope.Windows, "window"), p.Scope.WindowSize)
-	for _, r := range p.Scope.Settled {
-		fmt.Fprintf(&b, "           %s to %s\n", stamp(r.From), stamp(r.To))
-	}
-	for _, l := range p.Scope.LeftOut {
-		fmt.Fprintf(&b, "left out   %s: %s\n", countOf(l.Windows, "window"), l.Message)
-	}
-	if p.Scope.Windows > 0 {
-		fmt.Fprintf(&b, "bytes      %s by dry run, %s allowed\n", bytesText(p.Bytes), bytesText(p.Limit))
-		if ratio, ok := p.Ratio.Rat(); ok {
-			fmt.Fprintf(&b, "           %s is the lower bound, with the minimum that is billed for a table; billed ÷ lower bound %s\n", bytesText(p.LowerBound), ratio.FloatString(2))
-		}
-		if p.Partitions > 1 {
-			fmt.Fprintf(&b, "partitions %d, each with a query and that allowance of its own; the first query is shown\n", p.Partitions)
-		}
-	}
-	for _, q := range p.Queries {
-		note := ""
-		if q.DryRun {
-			note = ", dry run alone"
-		}
-		if q.Bytes != nil {
-			note += ", " + bytesText(*q.Bytes) + " by dry run"
-		}
-		fmt.Fprintf(&b, "\n-- %s%s\n", q.Purpose, note)
-		for _, v := range q.Parameters {
-			value := "set while the run goes on"
-			if v.Value != "" {
-				value = plain(v.Value)
-			}
-			fmt.Fprintf(&b, "-- @%s = %s\n", v.Name, value)
-		}
-		b.WriteString(strings.TrimSpace(q.SQL) + ";\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
 }

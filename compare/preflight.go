@@ -26,8 +26,8 @@ type need struct {
 func (q queries) needs() []need {
 	var all []need
 	raw := func() map[string][]bigquery.FieldType {
-		cols := map[string][]bigquery.FieldType{"event_time": {bigquery.TimestampFieldType}, "source_time": {bigquery.TimestampFieldType}, "generation": {bigquery.IntegerFieldType}}
-		for _, name := range []string{"event_id", "message_id", "position", "job"} {
+		cols := map[string][]bigquery.FieldType{"event_time": {bigquery.TimestampFieldType}, "source_time": {bigquery.TimestampFieldType}}
+		for _, name := range []string{"event_id", "message_id", "position"} {
 			cols[name] = []bigquery.FieldType{bigquery.StringFieldType}
 		}
 		for _, k := range q.spec.Keys {
@@ -46,10 +46,17 @@ func (q queries) needs() []need {
 		}
 		return cols
 	}
+	delivered := func() map[string][]bigquery.FieldType { // by a job of ours, which says so
+		cols := raw()
+		if q.hasWriters() {
+			cols["job"], cols["generation"] = []bigquery.FieldType{bigquery.StringFieldType}, []bigquery.FieldType{bigquery.IntegerFieldType}
+		}
+		return cols
+	}
 	if q.spec.Evidence.Raw != "" {
-		all = append(all, need{q.spec.Evidence.Raw, "evidence.raw", "event_time", raw()})
+		all = append(all, need{q.spec.Evidence.Raw, "evidence.raw", "event_time", delivered()})
 		if t := q.spec.Evidence.Late; t != "" {
-			all = append(all, need{t, "evidence.late", "event_time", raw()})
+			all = append(all, need{t, "evidence.late", "event_time", delivered()})
 		}
 		if t := q.spec.Evidence.DeadLetters; t != "" {
 			cols := raw()
@@ -162,6 +169,8 @@ func (n need) check(md *bigquery.TableMetadata) error {
 				s += " (floating point does not add up to the same sum twice, so it cannot be compared exactly)"
 			}
 			wrong = append(wrong, s)
+		case f.Collation != "":
+			wrong = append(wrong, fmt.Sprintf("column %s has the collation %s, by which texts that differ are taken for one", name, f.Collation))
 		}
 	}
 	if n.partition != "" && (md.TimePartitioning == nil || md.TimePartitioning.Field != n.partition) {

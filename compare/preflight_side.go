@@ -73,6 +73,8 @@ func (r *runner) schemaOf(ctx context.Context, q queries, s *side) (bigquery.Sch
 	switch md.Type {
 	case bigquery.ViewTable, bigquery.MaterializedView:
 		s.kind = SideView
+	default:
+		s.changed = md.LastModifiedTime.UTC()
 	}
 	partition := ""
 	if md.TimePartitioning != nil {
@@ -103,10 +105,6 @@ func (s *side) learn(q queries, schema bigquery.Schema) error {
 			}
 			wrong = append(wrong, text)
 			continue
-		}
-		s.sizes[c] = f.Type
-		if f.Repeated {
-			s.sizes[c] = "" // not one value
 		}
 	}
 	for i := range s.keys {
@@ -248,18 +246,17 @@ func (q queries) sideQuery(s side, spans []Range) query {
 	return query{purpose: s.role + "_side", sql: sql, params: params}
 }
 
-// leastBytes is the least that reading a side in these spans is billed: the bytes
-// of its rows' columns, as the query has measured them, or, of a side whose rows
-// have no such measure, what a dry run of that side alone says.
-func (r *runner) leastBytes(ctx context.Context, q queries, s side, spans []Range, measured int64) (int64, error) {
-	if !s.measured() {
-		d, err := r.dryRun(ctx, q.sideQuery(s, spans))
+// leastBytes is the least that reading both sides in these spans is billed: of each
+// what a dry run of that side alone says, and at least the minimum.
+func (r *runner) leastBytes(ctx context.Context, q queries, spans []Range) (least int64, err error) {
+	for _, s := range []side{q.batch, q.stream} {
+		bytes, _, err := r.estimate(ctx, q.sideQuery(s, spans))
 		if err != nil {
 			return 0, err
 		}
-		measured = d.bytes
+		least += max(bytes, billingMinimum)
 	}
-	return max(measured, billingMinimum), nil
+	return least, nil
 }
 
 // specError says of a query that the service does not take that the spec is to

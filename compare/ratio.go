@@ -54,6 +54,15 @@ func (r Ratio) Percent(decimals int) string {
 	return s
 }
 
+// Text is the share in percent for people; a dash where there is nothing.
+func (r Ratio) Text() string {
+	p := r.Percent(2)
+	if p == "n/a" {
+		return "-"
+	}
+	return p + " %"
+}
+
 // floorPercent formats the share in percent, cut off after the given number of
 // decimals: what is shown is never more than what is.
 func (r Ratio) floorPercent(decimals int) string {

@@ -31,25 +31,31 @@ type prepared struct {
 // Run reconciles both sides and returns the result. A verdict is no error: an
 // error means that there is no result.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
-	var base *Result
-	if cfg.Baseline != "" {
-		var err error
-		if base, err = ReadBaseline(cfg.Baseline); err != nil {
-			return nil, err
-		}
+	res, err := run(ctx, cfg)
+	return res, withoutValues(cfg.sensitive(), err)
+}
+
+// sensitive are the sensitive keys.
+func (c Config) sensitive() []string {
+	if c.Spec == nil {
+		return nil
 	}
+	return c.Spec.Spec.Sensitive
+}
+
+func run(ctx context.Context, cfg Config) (*Result, error) {
 	p, err := prepare(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	res := p.result
+	res, base := p.result, cfg.Baseline
 	if base != nil {
 		if err := checkBaseline(base, res); err != nil {
 			return nil, err
 		}
 		res.Gate.RegressionsOnly, res.Gate.Days = true, 0
 	}
-	h, err := openHistory(p.runner, p.queries)
+	h, err := openHistory(p.runner, &cfg.Spec.Spec)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +116,7 @@ func prepare(ctx context.Context, cfg Config) (*prepared, error) {
 		return nil, err
 	}
 	cfg.Progress(Progress{Phase: "control", Message: "reading writers, watermarks and batch loads"})
-	c, err := p.runner.readControl(ctx, p.queries)
+	c, err := p.runner.readControl(ctx, p.queries.controlQueries())
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/kappa-migrate/kappa/internal/tables"
 )
@@ -82,13 +83,14 @@ func (p *prepared) resume() (err error) {
 	if p.saved, err = openCheckpoints(p.cfg.StateDir, p.result.Comparison, p.cfg.Now, p.cfg.Log); err != nil {
 		return err
 	}
+	written := p.queries.written()
 	for i := range p.parts {
 		part := &p.parts[i]
 		within := wholeRange(part.settled)
 		loads := slices.DeleteFunc(slices.Clone(p.loads), func(l tables.BatchLoad) bool {
 			return !l.RangeStart.Before(within.To) || !l.RangeEnd.After(within.From)
 		})
-		if part.key, err = checkpointKey(p.result.Comparison, p.result.SpecHash, part.query, p.standings, loads); err != nil {
+		if part.key, err = checkpointKey(p.result.Comparison, p.result.SpecHash, part.query, p.standings, loads, written); err != nil {
 			return err
 		}
 		if p.cfg.Fresh {
@@ -100,6 +102,18 @@ func (p *prepared) resume() (err error) {
 		}
 	}
 	return nil
+}
+
+// written is when the tables were last written of which neither loads nor writers
+// say that a part of them is complete. Any write may have changed that part.
+func (q queries) written() []time.Time {
+	var at []time.Time
+	for _, s := range []side{q.batch, q.stream} {
+		if !s.writers && (s.role == roleStream || !q.readsLoads()) {
+			at = append(at, s.changed)
+		}
+	}
+	return at
 }
 
 // reconcile compares partition by partition, each by one query, then looks for

@@ -214,13 +214,10 @@ func TestPlanReadsNeitherSide(t *testing.T) {
 	if diff := cmp.Diff([]string{"generations", "watermarks", "batch_loads", "reconcile", "evidence"}, purposes); diff != "" || p.Bytes == 0 || p.Scope.Windows != 8 {
 		t.Errorf("%d bytes, %d windows, queries (-want +got):\n%s", p.Bytes, p.Scope.Windows, diff)
 	}
-	var b strings.Builder
-	if err := p.WriteText(&b); err != nil {
-		t.Fatal(err)
-	}
+	plan := Text(p, 0)
 	for _, want := range []string{"8 windows of 1h settled", "-- @from = 2001-01-08T00:00:00Z", "-- @writers = [flights-0@1]", "GROUPING SETS", "billed ÷ lower bound 1.00"} {
-		if !strings.Contains(b.String(), want) {
-			t.Errorf("the plan lacks %q:\n%s", want, b.String())
+		if !strings.Contains(plan, want) {
+			t.Errorf("the plan lacks %q:\n%s", want, plan)
 		}
 	}
 }

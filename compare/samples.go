@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"math/big"
 	"slices"
 )
@@ -10,23 +11,29 @@ import (
 // what is worth looking at.
 func (q queries) sample(diffs []difference) []Sample {
 	limit := q.spec.Limits.Samples
+	rank := map[string]int{Unexplained: 0, Likely: 1, Known: 2, Proven: 3}
+	type sized struct {
+		*difference
+		size *big.Rat
+	}
 	out := []Sample{}
 	for _, class := range Classes {
-		var of []*difference
+		var best []sized // never more than limit: of a hundred thousand keys few are shown
 		for i := range diffs {
-			if diffs[i].class == class {
-				of = append(of, &diffs[i])
+			if diffs[i].class != class {
+				continue
+			}
+			d := sized{&diffs[i], diffs[i].size()}
+			at, _ := slices.BinarySearchFunc(best, d, func(a, b sized) int {
+				return cmp.Or(rank[a.status]-rank[b.status], b.size.Cmp(a.size), -1) // behind its equals
+			})
+			if at < limit {
+				best = slices.Insert(best, at, d)
+				best = best[:min(limit, len(best))]
 			}
 		}
-		rank := map[string]int{Unexplained: 0, Likely: 1, Known: 2, Proven: 3}
-		slices.SortStableFunc(of, func(a, b *difference) int {
-			if c := rank[a.status] - rank[b.status]; c != 0 {
-				return c
-			}
-			return b.size().Cmp(a.size())
-		})
-		for _, d := range of[:min(limit, len(of))] {
-			out = append(out, q.sampleOf(d))
+		for _, d := range best {
+			out = append(out, q.sampleOf(d.difference))
 		}
 	}
 	return out

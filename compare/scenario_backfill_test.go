@@ -217,13 +217,10 @@ func TestBackfillsAreReadInTheSamePass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b strings.Builder
-	if err := p.WriteText(&b); err != nil {
-		t.Fatal(err)
-	}
+	plan := Text(p, 0)
 	for _, want := range []string{"-- @writers1 = [flights-0@1]", "-- @writers1_from1 = 2001-01-08T04:00:00Z", "-- @writers2 = [flights-fill@1]", "-- @writers3_to0 = 2001-01-08T04:00:00Z"} {
-		if !strings.Contains(b.String(), want) {
-			t.Errorf("the plan lacks %q:\n%s", want, b.String())
+		if !strings.Contains(plan, want) {
+			t.Errorf("the plan lacks %q:\n%s", want, plan)
 		}
 	}
 }

@@ -153,8 +153,8 @@ func TestScenariosOfRows(t *testing.T) {
 			},
 			want: outcome{Hold, Counts{Total: 2, Exact: 1, Extra: 1}, map[string]int64{Unexplained: 1}, 8},
 			check: func(t *testing.T, r *Result) {
-				if r.Causes.Unexamined != 1 || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "byte cap of 100") {
-					t.Errorf("unexamined %d, warnings %q", r.Causes.Unexamined, r.Warnings)
+				if c := r.Causes; c.Unexamined != 1 || c.Unexplained != 1 || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "byte cap of 100") {
+					t.Errorf("unexamined %d, unexplained %d, warnings %q", c.Unexamined, c.Unexplained, r.Warnings)
 				}
 			},
 		},

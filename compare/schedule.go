@@ -134,8 +134,8 @@ func (r Recurrence) start(now time.Time) time.Time {
 	return t
 }
 
-// checkSchedulable refuses comparisons that one scheduled statement cannot say.
-func checkSchedulable(spec *jobspecs.ComparisonSpec) error {
+// CheckSchedulable refuses comparisons that one scheduled statement cannot say.
+func CheckSchedulable(spec *jobspecs.ComparisonSpec) error {
 	const cron = "run it by `kappa compare run`: --print cronjob and --print github-action write the files for that"
 	switch {
 	case len(spec.Batch.Files)+len(spec.Stream.Files) > 0:

@@ -107,7 +107,7 @@ func TestScheduledRulesAreThoseOfARun(t *testing.T) {
 			rt.Fatal(err)
 		}
 		s := scheduled{q: q}
-		c, err := (&runner{client: client, log: slog.New(slog.DiscardHandler)}).readControl(ctxBackground, q)
+		c, err := (&runner{client: client, log: slog.New(slog.DiscardHandler)}).readControl(ctxBackground, q.controlQueries())
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,13 +87,14 @@ const marker = "-- Made by kappa compare schedule from the spec "
 // scheduler installs, removes and shows the schedule of one comparison.
 type scheduler struct {
 	cfg      ScheduleConfig
-	queries  queries
 	runner   *runner
 	history  *history
 	parent   string // projects/PROJECT/locations/LOCATION
 	schedule Schedule
 }
 
+// newScheduler looks for no more than what finds a schedule: one is shown and
+// removed whatever has become of the spec that it was made from.
 func newScheduler(ctx context.Context, cfg ScheduleConfig) (*scheduler, error) {
 	if cfg.Spec == nil || cfg.Client == nil || cfg.Transfer == nil {
 		return nil, errors.New("compare: a schedule needs a spec and clients")
@@ -104,23 +106,17 @@ func newScheduler(ctx context.Context, cfg ScheduleConfig) (*scheduler, error) {
 		cfg.Now = time.Now
 	}
 	spec := &cfg.Spec.Spec
-	if err := checkSpec(spec); err != nil {
-		return nil, err
-	}
-	if err := checkSchedulable(spec); err != nil {
-		return nil, err
-	}
-	q, err := newQueries(spec)
-	if err != nil {
-		return nil, err
+	if spec.History.Dataset == "" {
+		return nil, exit.Usagef("the spec names no history.dataset, by which a scheduled query of the comparison is known").
+			WithHint("set history.dataset; to look at or remove a schedule, to the dataset that it writes to")
 	}
 	hash, err := specHash(cfg.Spec)
 	if err != nil {
 		return nil, err
 	}
 	name := cfg.Spec.Metadata.Name
-	s := &scheduler{cfg: cfg, queries: q, runner: &runner{client: cfg.Client, log: cfg.Log, labels: labels(name, cfg.Spec.Metadata.Labels), timeout: spec.Limits.JobTimeout.D()}}
-	if s.history, err = openHistory(s.runner, q); err != nil {
+	s := &scheduler{cfg: cfg, runner: &runner{client: cfg.Client, log: cfg.Log, labels: labels(name, cfg.Spec.Metadata.Labels), timeout: spec.Limits.JobTimeout.D()}}
+	if s.history, err = openHistory(s.runner, spec); err != nil {
 		return nil, err
 	}
 	md, err := s.history.dataset.Metadata(ctx)
@@ -201,7 +197,15 @@ func ShowSchedule(ctx context.Context, cfg ScheduleConfig) (*Schedule, error) {
 // write makes the statement, and the table that it writes to, and asks what a run
 // would read: a scheduled query has no byte cap of its own.
 func (s *scheduler) write(ctx context.Context) error {
-	if err := s.runner.preflight(ctx, &s.queries); err != nil {
+	spec := &s.cfg.Spec.Spec
+	if err := cmp.Or(CheckSchedulable(spec), checkSpec(spec)); err != nil {
+		return err
+	}
+	q, err := newQueries(spec)
+	if err != nil {
+		return err
+	}
+	if err := s.runner.preflight(ctx, &q); err != nil {
 		return err
 	}
 	runs := tables.CompareRunsTable()
@@ -212,7 +216,7 @@ func (s *scheduler) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	of := scheduled{q: s.queries, name: s.schedule.Comparison, hash: s.schedule.SpecHash}
+	of := scheduled{q: q, name: s.schedule.Comparison, hash: s.schedule.SpecHash}
 	sql, err := of.statement(s.history.table(runs.Name))
 	if err != nil {
 		return err
@@ -226,7 +230,7 @@ func (s *scheduler) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.queries.checkEstimate(s.schedule.Bytes)
+	return q.checkEstimate(s.schedule.Bytes)
 }
 
 // find returns the scheduled queries of the comparison.

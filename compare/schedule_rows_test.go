@@ -51,7 +51,7 @@ func (w *world) sameWhenScheduled() (sql string, run func()) {
 		spec.Spec.Range.Last = jobspecs.Duration(8 * time.Hour)
 	}
 	spec.Spec.History.Dataset = spec.Spec.Dataset
-	if err := checkSchedulable(&spec.Spec); err != nil {
+	if err := CheckSchedulable(&spec.Spec); err != nil {
 		t.Fatal(err)
 	}
 	s, target := scheduledStatement(t, &spec)

@@ -84,9 +84,9 @@ func (s scheduled) found() (string, error) {
 	q.sides(&b, 1, counting)
 	q.keyed(&b)
 	q.classed(&b)
-	q.grouped(&b)
-	fmt.Fprintf(&b, "SELECT IF(level = '%s', '%s', '%s') AS segment, IF(level = '%s', %s, %s) AS f, grouped.*\nFROM grouped\nWHERE level IN ('%s', '%s')",
-		levelTotal, tables.SegmentRange, tables.SegmentDay, levelTotal, s.from(), s.dayOf("w"), levelTotal, levelWindow)
+	q.levels(&b)
+	fmt.Fprintf(&b, "\nSELECT IF(level = '%s', '%s', '%s') AS segment, IF(level = '%s', %s, %s) AS f, leveled.*\nFROM leveled\nWHERE level IN ('%s', '%s') AND class != '%s'",
+		levelTotal, tables.SegmentRange, tables.SegmentDay, levelTotal, s.from(), s.dayOf("w"), levelTotal, levelWindow, classIgnored)
 	return bind(b.String(), s.literals(qry.params))
 }
 
@@ -135,8 +135,10 @@ func (s scheduled) literals(params []bigquery.QueryParameter) map[string]string 
 			}
 		case civil.Date:
 			// A DATE names the window that begins the offset later.
-			if t, ok := bound(v.In(time.UTC)); ok {
-				out[p.Name] = "DATE(" + before(t, s.q.windowing.offset) + ")"
+			for _, of := range []time.Time{boundFrom, boundTo} {
+				if t, _ := bound(of); v == civil.DateOf(s.q.windowing.date(of)) {
+					out[p.Name] = "DATE(" + before(t, s.q.windowing.offset) + ")"
+				}
 			}
 		}
 	}
@@ -184,10 +186,13 @@ func (s scheduled) frame() []cte {
 func (s scheduled) rowsOfHistory() string {
 	var b strings.Builder
 	sum := func(c string) string { return "COALESCE(SUM(r." + c + "), 0)" }
+	sumOf := func(class, c string) string {
+		return fmt.Sprintf("COALESCE(SUM(IF(r.class = '%s', r.%s, NULL)), 0)", class, c)
+	}
 	fmt.Fprintf(&b, "SELECT %s AS comparison, %s AS spec_hash, w.f AS range_from, w.t AS range_to, w.segment, w.windows,\n", stringLiteral(s.name), stringLiteral(s.hash))
 	var keys []string
 	for _, c := range Classes {
-		keys = append(keys, sum(c+"_keys"))
+		keys = append(keys, sumOf(c, "keys"))
 	}
 	fmt.Fprintf(&b, "  %s AS keys", strings.Join(keys, " + "))
 	for i, c := range Classes {
@@ -206,13 +211,10 @@ func (s scheduled) rowsOfHistory() string {
 			}
 			return fmt.Sprintf("IF(w.segment = '%s', CONCAT(%s), 'null')", tables.SegmentRange, text(of(side)))
 		}
-		var all []string
-		for _, c := range Classes {
-			all = append(all, of(c))
-		}
-		agree := of(ClassExact) + " + " + of(ClassTolerated)
+		weight := fmt.Sprintf("weight%d", i)
+		agree := sumOf(ClassExact, weight) + " + " + sumOf(ClassTolerated, weight)
 		metrics = append(metrics, fmt.Sprintf(`'{"name":"%s","batch":', %s, ',"stream":', %s, ',"difference":', %s, ',"absolute":', %s, ',"weight":', %s, ',"agree":', %s, '}'`,
-			m.Name, total("batch"), total("stream"), text(of("diff")), text(of("abs")), text(strings.Join(all, " + ")), text(agree)))
+			m.Name, total("batch"), total("stream"), text(of("stream")+" - "+of("batch")), text(of("abs")), text(of("weight")), text(agree)))
 	}
 	// A run that compares nothing has no metrics.
 	fmt.Fprintf(&b, ",\n  IF(w.windows = 0, '[]', CONCAT('[', %s, ']')) AS metrics\n", strings.Join(metrics, ", ',',\n    "))

@@ -94,7 +94,7 @@ func TestCheckSchedulable(t *testing.T) {
 		spec := flightsSpec().Spec
 		spec.History.Dataset, spec.Range.Last = "history", jobspecs.Duration(8*time.Hour)
 		tt.change(&spec)
-		err := checkSchedulable(&spec)
+		err := CheckSchedulable(&spec)
 		if tt.want == "" && err != nil || tt.want != "" && (exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v", name, err)
 		}

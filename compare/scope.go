@@ -81,9 +81,6 @@ func (p *prepared) describe() {
 		if s.of.kind != SideQuery && s.to.Kind != SideFiles {
 			s.to.Kind, s.to.Name = s.of.kind, s.of.name.String()
 		}
-		if !s.of.measured() {
-			p.result.Cost.DryRun = append(p.result.Cost.DryRun, s.of.role)
-		}
 	}
 	if q.windowing.offset > 0 {
 		scope.Offset = shortDuration(q.windowing.offset)

@@ -3,10 +3,16 @@ package compare
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 
 	"cloud.google.com/go/bigquery"
+	"google.golang.org/api/googleapi"
+
+	"github.com/kappa-migrate/kappa/internal/exit"
 )
 
 // Values of keys that the spec calls sensitive leave this package as hashes only
@@ -45,6 +51,36 @@ func hashCondition(name, expression, typ, hash string) string {
 		text = "FORMAT_TIMESTAMP('%FT%H:%M:%E*SZ', " + expression + ")"
 	}
 	return fmt.Sprintf("SUBSTR(TO_HEX(SHA256(CONCAT('kappa:%s:', %s))), 1, %d) = '%s'", name, text, hashDigits, hash[1:])
+}
+
+// withoutValues leaves out of an error what the service says of a query that has
+// failed: it quotes the value that an expression could not take, which may be of a
+// sensitive key. What a dry run says is of the spec alone. invariant A4
+func withoutValues(sensitive []string, err error) error {
+	var api *googleapi.Error
+	var job *bigquery.Error
+	said, reason := "", ""
+	switch {
+	case err == nil || len(sensitive) == 0:
+		return err
+	case errors.As(err, &job):
+		said, reason = job.Error(), job.Reason
+	case errors.As(err, &api) && api.Code == http.StatusBadRequest:
+		said = api.Error()
+		if len(api.Errors) > 0 {
+			reason = api.Errors[0].Reason
+		}
+	default:
+		return err
+	}
+	before, _, _ := strings.Cut(err.Error(), said)
+	out := exit.With(exit.Of(err), fmt.Errorf("%sit failed (%s)", before, reason)).
+		WithHint("why is in BigQuery's list of jobs; it is not shown, for it may hold values of sensitive keys")
+	var e *exit.Error
+	if errors.As(err, &e) && e.Hint != "" {
+		out.Hint = e.Hint
+	}
+	return out
 }
 
 // mask replaces the sensitive values of a part. invariant A4

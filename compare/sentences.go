@@ -67,12 +67,25 @@ func repeatsText(n int64) string {
 
 func eventsText(n int64) string { return "the " + countOf(n, "raw event") }
 
+// ofShifted is what flaws do to a batch side that has the events of another window.
+var ofShifted = map[flaw]string{
+	lateBatch:       "the batch side lacks those of its events that arrived later than its cut-off",
+	duplicatesBatch: "the batch side counted events more than once",
+	droppedByBridge: "some of its events went to the dead letters",
+	cutByDrain:      "some of its events were read only by a generation that does not count and has no successor for them",
+}
+
 // way is a flaw set in words, with what was counted.
 func (x *examination) way(set flaw, f finding, shift *shiftFound) string {
 	var parts []string
 	say := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	n := f.facts
 	for _, name := range flawNames {
+		// Facts are of the events of the key's own window.
+		if text := ofShifted[name.flaw]; set&shiftedBatch != 0 && set&name.flaw != 0 && text != "" {
+			parts = append(parts, text)
+			continue
+		}
 		switch set & name.flaw {
 		case lateBatch:
 			say("%d of %s arrived later than %s after the window's end, too late for the batch side", n.afterCutoff, countOf(n.events, "event"), shortDuration(x.q.spec.Batch.Cutoff.D()))

@@ -115,18 +115,10 @@ func jobState(job string, newest map[string]tables.Generation, observed map[stri
 	return state
 }
 
-// floor and ceil align to windows, which start at multiples of size since the
-// Unix epoch.
+// floor aligns to windows, which start at multiples of size since the Unix epoch.
 func floor(t time.Time, size time.Duration) time.Time {
 	us, n := t.UnixMicro(), size.Microseconds()
 	return time.UnixMicro(us - (us%n+n)%n).UTC()
-}
-
-func ceil(t time.Time, size time.Duration) time.Time {
-	if f := floor(t, size); !f.Equal(t) {
-		return f.Add(size)
-	}
-	return t.UTC()
 }
 
 // batchState is what says that windows are complete on the batch side.
@@ -176,12 +168,18 @@ func decideScope(r Range, w windowing, after time.Duration, batch batchState, st
 
 // newest is the part of a range that holds its newest settled windows, this
 // long: from the first of them on. Later windows that are not settled stay in it.
+// Of calendar days it is as many as the length has: a week in which clocks change
+// has seven of them too.
 func newest(r Range, settled []Range, w windowing, last time.Duration) Range {
 	if len(settled) == 0 {
 		return r
 	}
 	end := settled[len(settled)-1].To
-	if from := w.ceil(end.Add(-last)); from.After(r.From) {
+	from := w.ceil(end.Add(-last))
+	if w.zone != nil {
+		from = w.begins(w.dayOf(end).Add(-last.Truncate(day)))
+	}
+	if from.After(r.From) {
 		r.From = from
 	}
 	return r

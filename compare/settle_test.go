@@ -214,3 +214,20 @@ func TestDefaultRange(t *testing.T) {
 		t.Errorf("Validate = %v", s)
 	}
 }
+
+// A week is seven calendar days, whatever clocks do in it.
+func TestNewestDaysAcrossChangesOfClocks(t *testing.T) {
+	berlin := zone(t, "Europe/Berlin")
+	w := windowing{size: day, zone: berlin}
+	for _, end := range []time.Time{time.Date(2001, 3, 27, 0, 0, 0, 0, berlin), time.Date(2001, 10, 30, 0, 0, 0, 0, berlin), time.Date(2001, 6, 1, 0, 0, 0, 0, berlin)} {
+		all := Range{end.AddDate(0, -2, 0).UTC(), end.UTC()}
+		for last, want := range map[time.Duration]int64{7 * day: 7, 36 * time.Hour: 1} {
+			if r := newest(all, []Range{all}, w, last); w.count([]Range{r}) != want || !w.floor(r.From).Equal(r.From) {
+				t.Errorf("the newest %s before %s begin at %s: %d days", last, end, stamp(r.From), w.count([]Range{r}))
+			}
+		}
+	}
+	if r := newest(span(0, 30), []Range{span(0, 20)}, hourly, 90*time.Minute); r != span(19, 30) {
+		t.Errorf("the newest 90 minutes of whole hours: %v", r)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/bigquery"
 
@@ -24,11 +25,11 @@ type side struct {
 	time    string // column of the window's start, quoted
 	keys    []expression
 	metrics []expression
-	where   string // "": all rows
-	writers bool   // rows count as their writer does
-	unique  bool   // several plain rows of a key make it nonunique
-	sizes   map[string]bigquery.FieldType
+	where   string             // "": all rows
+	writers bool               // rows count as their writer does
+	unique  bool               // several plain rows of a key make it nonunique
 	timed   bigquery.FieldType // TIMESTAMP, DATETIME or DATE
+	changed time.Time          // when rows of the table were last written; zero: not known
 }
 
 // expression is a key or a metric on a side.
@@ -80,7 +81,7 @@ func newSide(spec *jobspecs.ComparisonSpec, role string) (side, error) {
 		of, writers = spec.Stream.Side, spec.Stream.Job != ""
 		text = func(_, stream string) string { return stream }
 	}
-	s := side{role: role, spec: of, kind: SideTable, writers: writers, unique: of.Unique, timed: bigquery.TimestampFieldType, sizes: map[string]bigquery.FieldType{}}
+	s := side{role: role, spec: of, kind: SideTable, writers: writers, unique: of.Unique, timed: bigquery.TimestampFieldType}
 	switch {
 	case len(of.Files) > 0 && of.Table == "":
 		return s, exit.Usagef("%s.files: files are compared once they are loaded", role)
@@ -201,6 +202,9 @@ var lossless = map[bigquery.FieldType][]string{
 // compared type could lose something.
 func (e *expression) typed(f *bigquery.FieldSchema) string {
 	e.have = f.Type
+	if f.Collation != "" {
+		return fmt.Sprintf("%s has the collation %s, by which keys that differ are taken for one; read the side by a query that has COLLATE(%s, '')", e.text, f.Collation, e.text)
+	}
 	if !f.Repeated && (f.Type == fieldTypes[e.want] || slices.Contains(lossless[f.Type], e.want)) {
 		return ""
 	}
@@ -234,46 +238,4 @@ func (e expression) value() string {
 		return "(" + e.sql + ")"
 	}
 	return "CAST(" + e.sql + " AS " + e.want + ")"
-}
-
-// sizes of values of fixed size, in bytes: what BigQuery charges for a value that
-// is not NULL.
-var sizes = map[bigquery.FieldType]int{
-	bigquery.IntegerFieldType: 8, bigquery.FloatFieldType: 8, bigquery.BooleanFieldType: 1, bigquery.TimestampFieldType: 8, bigquery.DateFieldType: 8,
-	bigquery.TimeFieldType: 8, bigquery.DateTimeFieldType: 8, bigquery.NumericFieldType: 16, bigquery.BigNumericFieldType: 32, bigquery.IntervalFieldType: 16,
-}
-
-// measured reports whether the bytes of a side's rows can be told from their
-// values: those of a table's columns of simple types can.
-func (s side) measured() bool {
-	if s.kind != SideTable {
-		return false
-	}
-	for _, c := range s.reads() {
-		t := s.sizes[c]
-		if _, fixed := sizes[t]; !fixed && t != bigquery.StringFieldType && t != bigquery.BytesFieldType {
-			return false
-		}
-	}
-	return true
-}
-
-// rowSize is the bytes of the columns that are read of one row.
-func (s side) rowSize() string {
-	if !s.measured() {
-		return "0"
-	}
-	fixed, parts := 0, []string{}
-	for _, name := range s.reads() {
-		t, c := s.sizes[name], column(name)
-		switch n, ok := sizes[t]; {
-		case name == s.spec.Time || slices.Contains(writerColumns, name) && s.writers && ok:
-			fixed += n // never NULL: such rows are not in the range
-		case ok:
-			parts = append(parts, fmt.Sprintf("IF(%s IS NULL, 0, %d)", c, n))
-		default:
-			parts = append(parts, fmt.Sprintf("IF(%s IS NULL, 0, 2 + BYTE_LENGTH(%s))", c, c))
-		}
-	}
-	return strings.Join(append(parts, fmt.Sprint(fixed)), " + ")
 }

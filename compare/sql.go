@@ -2,7 +2,6 @@ package compare
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/kappa-migrate/kappa/internal/tables"
@@ -17,17 +16,6 @@ const (
 	maxWriters       = 1_000
 	maxSegments      = 20 // values per key column
 )
-
-// Levels of the rows that the reconciliation query returns.
-const (
-	levelTotal   = "total"
-	levelWindow  = "window"
-	levelWriter  = "writer" // rows of a writer that do not count
-	levelKey     = "key"    // a key that is not exact
-	levelSegment = "segment"
-)
-
-const classIgnored = "ignored" // rows that do not count, by their writer's standing; never in a result
 
 // queries builds the SQL of one comparison. Key columns are aliased k0…,
 // metrics m0…, so that names of the user never clash with ours.
@@ -135,26 +123,9 @@ func (q queries) reconcile(spans int, counting rowsThatCount) string {
 	q.sides(&b, spans, counting)
 	q.keyed(&b)
 	q.classed(&b)
-	q.grouped(&b)
-	b.WriteString(q.bounded("grouped"))
+	q.levels(&b)
+	q.bounded(&b)
 	return b.String()
-}
-
-// bounded takes of each level as many rows as a run keeps, the worst first.
-func (q queries) bounded(from string) string {
-	keys := q.keyAliases()
-	order := slices.Clone(keys)
-	for i := range keys {
-		order = append(order, fmt.Sprintf("x%d", i))
-	}
-	return fmt.Sprintf(`SELECT *
-FROM %s
-WHERE (level != '%s' OR of_class IN ('%s'))
-  AND (level != '%s' OR ignored IS NOT NULL)
-QUALIFY ROW_NUMBER() OVER (PARTITION BY level ORDER BY differing DESC, w, xw, %s, ignored) <=
-  CASE level WHEN '%s' THEN %d WHEN '%s' THEN %d WHEN '%s' THEN %d ELSE %d END
-`, from, levelKey, strings.Join(classesThatDiffer, "', '"), levelWriter, strings.Join(order, ", "),
-		levelKey, maxDifferingKeys, levelWindow, maxWindows, levelWriter, maxWriters, maxPartSegments+1)
 }
 
 func (q queries) keyAliases() []string {

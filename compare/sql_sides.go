@@ -115,6 +115,11 @@ func (q queries) windowStart(s side) string {
 		by += fmt.Sprintf("IF(%s < @until%d%s, @shift%d%s, ", s.time, i, suffix, i, suffix)
 	}
 	by += strings.Repeat(")", len(q.shifts)-1)
+	if s.timed == bigquery.DateTimeFieldType {
+		// A clock time at which no window starts must not become the start of one where
+		// clocks change: it is moved off it, and refused (invariant C4).
+		by = fmt.Sprintf("(%s) + IF(MOD(UNIX_MICROS(TIMESTAMP(%s)) - %d, %d) = 0, 0, 1)", by, s.time, q.windowing.offset.Microseconds(), day.Microseconds())
+	}
 	return fmt.Sprintf("TIMESTAMP_ADD(TIMESTAMP(%s), INTERVAL %s MICROSECOND)", s.time, by)
 }
 
@@ -130,10 +135,11 @@ func (q queries) rows(b *strings.Builder, s side, spans int) {
 	if s.writers {
 		b.WriteString("    `job` AS job, `generation` AS generation, `pane` AS pane,\n")
 	}
+	values := make([]string, len(s.metrics))
 	for i, m := range s.metrics {
-		fmt.Fprintf(b, "    %s AS m%d,\n", m.value(), i)
+		values[i] = fmt.Sprintf("    %s AS m%d", m.value(), i)
 	}
-	fmt.Fprintf(b, "    %s AS bytes\n  FROM %s\n  WHERE %s", s.rowSize(), s.from, inBounds(s.time, boundSuffix[s.timed], spans))
+	fmt.Fprintf(b, "%s\n  FROM %s\n  WHERE %s", strings.Join(values, ",\n"), s.from, inBounds(s.time, boundSuffix[s.timed], spans))
 	if s.where != "" {
 		fmt.Fprintf(b, "\n    AND (%s)", s.where)
 	}
@@ -168,39 +174,27 @@ func (q queries) streamRows(b *strings.Builder, spans int, counting rowsThatCoun
 		fmt.Fprintf(b, "    MIN(m%d) AS m%d,\n", i, i)
 		conflicts = append(conflicts, fmt.Sprintf("MIN(m%d) != MAX(m%d) OR COUNT(m%d) NOT IN (0, COUNT(*))", i, i, i))
 	}
-	fmt.Fprintf(b, "    IF(%s, 1, 0) AS conflict,\n", strings.Join(conflicts, " OR "))
-	fmt.Fprintf(b, "    COUNT(*) - 1 AS copies,\n    SUM(bytes) AS bytes\n  FROM stream_rows\n  GROUP BY %s, w, job, generation, pane\n),\n", keys)
+	fmt.Fprintf(b, "    %s AS conflict,\n", strings.Join(conflicts, " OR "))
+	fmt.Fprintf(b, "    COUNT(*) - 1 AS copies\n  FROM stream_rows\n  GROUP BY %s, w, job, generation, pane\n),\n", keys)
 }
 
-// sides puts both sides under each other with counters of presence: keys meet
-// in a GROUP BY, which takes NULL for a value like any other and cannot
-// multiply rows as a join does.
+// sides puts both sides under each other; old says of a row that it is the batch
+// side's. Keys meet in a GROUP BY, which takes NULL for a value like any other and
+// cannot multiply rows as a join does.
 func (q queries) sides(b *strings.Builder, spans int, counting rowsThatCount) {
 	q.rows(b, q.batch, spans)
-	keys := strings.Join(q.keyAliases(), ", ")
-	fmt.Fprintf(b, "sides AS (\n  SELECT\n    %s, w, CAST(NULL AS STRING) AS ignored,\n", keys)
-	b.WriteString("    1 AS batch_rows, 0 AS stream_rows, 0 AS ignored_rows, 0 AS copies, 0 AS conflicts,\n    bytes AS batch_bytes, 0 AS stream_bytes")
-	for i, m := range q.spec.Metrics {
-		fmt.Fprintf(b, ",\n    m%d AS b%d, CAST(NULL AS %s) AS s%d", i, i, m.Value, i)
+	columns := strings.Join(q.keyAliases(), ", ") + ", w"
+	var metrics strings.Builder
+	for i := range q.spec.Metrics {
+		fmt.Fprintf(&metrics, ", m%d", i)
 	}
-	fmt.Fprintf(b, "\n  FROM %s\n  UNION ALL\n  SELECT\n    %s, w", q.batchRows(counting), keys)
+	batch, stream, from := "TRUE AS old", "FALSE", "stream_rows"
 	if q.stream.writers {
-		b.WriteString(", ignored,\n    0, IF(ignored IS NULL, 1, 0), IF(ignored IS NULL, 0, 1), copies, conflict, 0, bytes")
-	} else {
-		b.WriteString(", CAST(NULL AS STRING),\n    0, 1, 0, 0, 0, 0, bytes")
+		batch += ", CAST(NULL AS STRING) AS ignored, 0 AS copies, FALSE AS conflict"
+		stream, from = stream+", ignored, copies, conflict", "panes"
 	}
-	for i, m := range q.spec.Metrics {
-		value := fmt.Sprintf("m%d", i)
-		if q.stream.writers {
-			value = fmt.Sprintf("IF(ignored IS NULL, m%d, NULL)", i)
-		}
-		fmt.Fprintf(b, ",\n    CAST(NULL AS %s), %s", m.Value, value)
-	}
-	if q.stream.writers {
-		b.WriteString("\n  FROM panes\n),\n")
-	} else {
-		b.WriteString("\n  FROM stream_rows\n),\n")
-	}
+	fmt.Fprintf(b, "sides AS (\n  SELECT %s, %s%s\n  FROM %s\n  UNION ALL\n  SELECT %s, %s%s\n  FROM %s\n),\n",
+		columns, batch, metrics.String(), q.batchRows(counting), columns, stream, metrics.String(), from)
 }
 
 // batchRows is what counts of the batch side: its rows, or, of a shadow, those of
@@ -210,7 +204,7 @@ func (q queries) batchRows(counting rowsThatCount) string {
 	if !q.batch.writers {
 		return "batch_rows"
 	}
-	columns := slices.Concat(q.keyAliases(), []string{"w", "job", "generation", "pane", "bytes"})
+	columns := slices.Concat(q.keyAliases(), []string{"w", "job", "generation", "pane"})
 	for i := range q.spec.Metrics {
 		columns = append(columns, fmt.Sprintf("m%d", i))
 	}

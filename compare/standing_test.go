@@ -106,27 +106,3 @@ func TestTooManySpansAreRefused(t *testing.T) {
 		t.Errorf("check of a smaller range: %v", err)
 	}
 }
-
-func TestWhereRowsCount(t *testing.T) {
-	except := func(n int) (out []ReplacedRange) {
-		for i := range n {
-			out = append(out, ReplacedRange{span(float64(i), float64(i+1)), "fill\x1b@1"})
-		}
-		return out
-	}
-	within := span(0, 8)
-	for _, c := range []struct {
-		w    Writer
-		want string
-	}{
-		{Writer{}, "in all windows"},
-		{Writer{Within: &within}, "from 2001-01-08T00:00:00Z to 2001-01-08T08:00:00Z"},
-		{Writer{Within: &within, Except: except(1)}, "from 2001-01-08T00:00:00Z to 2001-01-08T08:00:00Z but not from 2001-01-08T00:00:00Z to 2001-01-08T01:00:00Z (fill\ufffd@1)"},
-		{Writer{Except: except(5)}, "in all windows but not from 2001-01-08T00:00:00Z to 2001-01-08T01:00:00Z (fill\ufffd@1), from 2001-01-08T01:00:00Z to 2001-01-08T02:00:00Z (fill\ufffd@1)," +
-			" from 2001-01-08T02:00:00Z to 2001-01-08T03:00:00Z (fill\ufffd@1) and 2 further"},
-	} {
-		if got := c.w.where(); got != c.want {
-			t.Errorf("got  %s\nwant %s", got, c.want)
-		}
-	}
-}

@@ -78,19 +78,19 @@ func checkTolerance(m jobspecs.Metric) error {
 }
 
 // nearEnough is true of two values of metric i, neither of them NULL or beyond the
-// finite numbers, that are as near as the tolerance asks. d is their difference
+// finite numbers, that are as near as the tolerance asks. d is how far they are apart
 // and v the greater absolute value, both of the wide type.
 func nearEnough(m jobspecs.Metric, i int) string {
 	t := wideType(m.Value)
-	absolute := fmt.Sprintf("ABS(d%d) <= CAST(@absolute%d AS %s)", i, i, t)
+	absolute := fmt.Sprintf("d%d <= CAST(@absolute%d AS %s)", i, i, t)
 	share := fmt.Sprintf("CAST(@relative%d AS %s)", i, t)
-	relative := fmt.Sprintf("ABS(d%d) <= v%d * %s", i, i, share)
+	relative := fmt.Sprintf("d%d <= v%d * %s", i, i, share)
 	if decimalPlaces[m.Value] > 0 {
 		// v × share can have more decimals than the type. What the whole part of v
 		// allows is exact; if something is left of the difference, it is held, times
 		// 10⁹, against what the fraction allows, which is exact too. The bounds of
 		// what is left keep its product small, and change no outcome.
-		rest := fmt.Sprintf("ABS(d%d) - TRUNC(v%d) * %s", i, i, share)
+		rest := fmt.Sprintf("d%d - TRUNC(v%d) * %s", i, i, share)
 		relative = fmt.Sprintf("LEAST(GREATEST(%s, -1), 3) * 1000000000 <= (v%d - TRUNC(v%d)) * 1000000000 * %s", rest, i, i, share)
 	}
 	switch {

@@ -56,8 +56,12 @@ func (r *Result) compareWithPast(p past, w windowing, id string) error {
 	if err != nil {
 		return err
 	}
-	then := lastKeys{settled: settled, complete: p.of == last.RunID.StringVal || countsOf(last).Differing() == 0}
-	if p.of == last.RunID.StringVal {
+	// Keys of another spec may be other columns, or hashes: which are the same nobody knows.
+	var then lastKeys
+	if last.SpecHash == r.SpecHash {
+		then = lastKeys{settled: settled, complete: countsOf(last).Differing() == 0}
+	}
+	if last.SpecHash == r.SpecHash && p.of == last.RunID.StringVal {
 		then.classes = classesOf(p.keys)
 		then.complete = int64(len(p.keys)) == countsOf(last).Differing()
 	}

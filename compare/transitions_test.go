@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
 func TestTransitions(t *testing.T) {
@@ -36,6 +38,25 @@ func TestTransitions(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Keys of a run of another spec may be other columns, or hashes of them.
+func TestTransitionsFromAnotherSpec(t *testing.T) {
+	settled, err := jsonOf([]Range{span(0, 10)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for hash, want := range map[string][]Transition{"a": {{ClassExact, ClassExtra, 1}, {ClassMissing, ClassExact, 1}}, "b": {{classUnknown, ClassExtra, 1}}} {
+		r := &Result{SpecHash: "a", Counts: Counts{Total: 1, Extra: 1}, Scope: Scope{Settled: []Range{span(0, 10)}}, DifferingKeys: []DifferingKey{{Window: hours(1), Key: `["a","b"]`, Class: ClassExtra}}}
+		p := past{of: "then", keys: []DifferingKey{{Window: hours(1), Key: `["a"]`, Class: ClassMissing}},
+			runs: []tables.CompareRun{{SpecHash: hash, RunID: stringCell("then"), Settled: stringCell(settled), Keys: 1, Missing: 1}}}
+		if err := r.compareWithPast(p, hourly, "now"); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, r.Transitions); diff != "" || r.Last == nil {
+			t.Errorf("from spec %s (-want +got):\n%s", hash, diff)
+		}
 	}
 }
 

@@ -2,8 +2,8 @@ package compare
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"cloud.google.com/go/bigquery"
@@ -26,10 +26,11 @@ type Config struct {
 	Range Range
 	Last  time.Duration // without Range.From: the newest settled windows, this long; 0: as the spec says
 
-	StateDir string // folder of checkpoints; empty: none are kept
-	Fresh    bool   // checkpoints of a run that was stopped count for nothing
-	Baseline string // compare.json of an earlier run: the gate judges regressions alone; empty: none
-	ReadOnly bool   // the history is read and not written
+	StateDir     string  // folder of checkpoints; empty: none are kept
+	Fresh        bool    // checkpoints of a run that was stopped count for nothing
+	Baseline     *Result // an earlier run: the gate judges regressions alone; nil: none
+	BaselineFile string  // where it was read from, for the report
+	ReadOnly     bool    // the history is read and not written
 
 	Progress func(Progress)   // nil: none; called from the goroutine of Run
 	Log      *slog.Logger     // nil: discarded
@@ -48,6 +49,8 @@ func (c Config) Validate() error {
 			WithHint("give --from before --to")
 	case c.Last > 0 && !c.Range.From.IsZero():
 		return exit.Usagef("both bounds of the range are given, and its length").WithHint("give --from or --last")
+	case c.Baseline != nil:
+		return c.Baseline.fitAsBaseline(c.BaselineFile)
 	}
 	return nil
 }
@@ -88,7 +91,8 @@ const (
 // Classes in the order of reports.
 var Classes = []string{ClassExact, ClassTolerated, ClassMismatch, ClassMissing, ClassExtra, ClassNonunique}
 
-// Result is the outcome of a run; every report is a view of it (rule C6).
+// Result is the outcome of a run; every report is a view of it (rule C6), see package
+// report.
 type Result struct {
 	Version     int       `json:"version"`
 	Comparison  string    `json:"comparison"`
@@ -204,6 +208,14 @@ type LeftOut struct {
 	Message string  `json:"message"`
 	Windows int64   `json:"windows"`
 	Ranges  []Range `json:"ranges"`
+}
+
+// Text says for people what is left out, and why.
+func (l LeftOut) Text() string {
+	if l.Windows == 0 {
+		return l.Message
+	}
+	return fmt.Sprintf("%s, %s: %s", countOf(l.Windows, "window"), l.Reason, l.Message)
 }
 
 // Counts are keys by class.
@@ -322,14 +334,6 @@ type SegmentValue struct {
 	Metrics []MetricDelta `json:"metrics"`
 }
 
-func (v SegmentValue) text() string {
-	values := make([]string, len(v.Values))
-	for i, s := range v.Values {
-		values[i] = orNull(s)
-	}
-	return strings.Join(values, ", ")
-}
-
 // Sample is one key that is not exact.
 type Sample struct {
 	Class      string         `json:"class"`
@@ -366,10 +370,9 @@ type Cost struct {
 	Accuracy   string     `json:"estimate_accuracy,omitempty"`
 	Processed  int64      `json:"bytes_processed"`   // by the reconciliation query
 	Billed     int64      `json:"bytes_billed"`      // by the reconciliation query
-	LowerBound int64      `json:"bytes_lower_bound"` // of keys, windows and metrics of both sides in the range, per table at least the billing minimum
+	LowerBound int64      `json:"bytes_lower_bound"` // of keys, windows and metrics of both sides in the range, by dry runs of each side alone; per side at least the billing minimum
 	Ratio      Ratio      `json:"billed_to_lower_bound"`
-	DryRun     []string   `json:"lower_bound_by_dry_run,omitempty"` // sides, batch or stream, whose part of it is what a dry run of that side alone says: queries, views and columns of nested types
-	Evidence   int64      `json:"bytes_evidence"`                   // processed by evidence queries
+	Evidence   int64      `json:"bytes_evidence"` // processed by evidence queries
 	Jobs       []QueryJob `json:"jobs"`
 }
 

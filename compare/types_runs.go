@@ -120,6 +120,6 @@ type Baseline struct {
 	Same     int64     `json:"same"`  // keys that differ now as then
 	Exact    Ratio     `json:"exact"` // then
 
-	NewUnexplained      int64            `json:"new_unexplained"`       // of the new: no cause explains them
+	NewUnexplained      int64            `json:"new_unexplained"`       // keys that no cause explains, and that did not differ so then
 	NewUnexplainedValue map[string]Ratio `json:"new_unexplained_value"` // by metric: their weight ÷ weight of all keys
 }

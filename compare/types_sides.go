@@ -1,9 +1,6 @@
 package compare
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // This file holds what a result says of the two sides: how fresh they are and who
 // wrote them.
@@ -55,28 +52,4 @@ type Writer struct {
 type ReplacedRange struct {
 	Range
 	By string `json:"by"` // JOB@GENERATION of the backfill
-}
-
-// exceptionsShown bounds the replaced spans that a report for people names of a
-// writer; the JSON has all.
-const exceptionsShown = 3
-
-// where says for people in which windows the rows of a writer count.
-func (w Writer) where() string {
-	where := "in all windows"
-	if w.Within != nil {
-		where = fmt.Sprintf("from %s to %s", stamp(w.Within.From), stamp(w.Within.To))
-	}
-	for i, e := range w.Except {
-		switch i {
-		case 0:
-			where += " but not"
-		case exceptionsShown:
-			return where + fmt.Sprintf(" and %d further", len(w.Except)-i)
-		default:
-			where += ","
-		}
-		where += fmt.Sprintf(" from %s to %s (%s)", stamp(e.From), stamp(e.To), plain(e.By))
-	}
-	return where
 }

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/kappa-migrate/kappa/internal/report"
+	"github.com/kappa-migrate/kappa/internal/term"
 )
 
 // decide gives the verdict, without I/O: nothing to judge is NO DATA, never a pass.
@@ -168,7 +171,7 @@ func percentText[T ~string](d T) string {
 func whyNothing(s Scope) string {
 	var reasons []string
 	for _, l := range s.LeftOut {
-		reasons = append(reasons, l.text())
+		reasons = append(reasons, l.Text())
 	}
 	if len(reasons) == 0 {
 		return ""
@@ -176,33 +179,9 @@ func whyNothing(s Scope) string {
 	return ": " + strings.Join(reasons, "; ")
 }
 
-// count formats a number with thousands separators.
-func count(n int64) string { return digits(fmt.Sprint(n)) }
-
-// digits sets thousands separators in a decimal text.
-func digits(s string) string {
-	sign := ""
-	if strings.HasPrefix(s, "-") || strings.HasPrefix(s, "+") {
-		sign, s = s[:1], s[1:]
-	}
-	fraction := ""
-	if i := strings.IndexByte(s, '.'); i >= 0 {
-		s, fraction = s[:i], s[i:]
-	}
-	var b strings.Builder
-	for i, c := range s {
-		if i > 0 && (len(s)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(c)
-	}
-	return sign + b.String() + fraction
-}
-
-// countOf is a number and its unit, in the plural where there is not one.
-func countOf(n int64, unit string) string {
-	if n != 1 {
-		unit += "s"
-	}
-	return count(n) + " " + unit
-}
+// Numbers for people: with separators, with what is counted, of bytes.
+var (
+	count     = term.Count
+	countOf   = report.Quantity
+	bytesText = term.Bytes
+)

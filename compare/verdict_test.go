@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/kappa-migrate/kappa/internal/tables"
 )
 
 // judged is a result of one metric, whose value is the number of keys.
@@ -133,6 +135,36 @@ func TestDecideDays(t *testing.T) {
 	}
 }
 
+// A day that has keys on one side alone, or none, does not meet even the laxest gate.
+func TestDaysOfOneSide(t *testing.T) {
+	lax := Gate{Days: 1, MaxUnexplained: 1000, MaxUnexplainedValuePercent: "100"}
+	for want, c := range map[string]Counts{"": {Total: 3, Exact: 1, Missing: 1, Extra: 1}, "neither side has a key": {}, "only the stream side has a key": {Total: 2, Extra: 2}, "only the batch side has a key": {Total: 2, Missing: 2}} {
+		days := []Day{{Start: hours(0), End: hours(24), Counts: c}}
+		markDays(lax, days)
+		if days[0].Why != want || days[0].OK != (want == "") {
+			t.Errorf("%+v: ok %v, %q, want %q", c, days[0].OK, days[0].Why, want)
+		}
+		if v := decideDays(lax, days, Day{}); (v.Verdict == Go) != (want == "") || want != "" && v.Verdict != NoData {
+			t.Errorf("%+v: %s by %s", c, v.Verdict, v.Rule)
+		}
+	}
+}
+
+// A history without a run of the spec is nothing to decide by, whatever the gate.
+func TestDecideByAnEmptyHistory(t *testing.T) {
+	p := past{runs: []tables.CompareRun{{SpecHash: "another", Windows: 1, Keys: 1, Exact: 1, BatchRows: intCell(1), StreamRows: intCell(1), Metrics: "[]"}}}
+	for _, days := range []int{0, 1} {
+		d, err := decideByPast(&Result{SpecHash: "this", Gate: Gate{Days: days}}, p, nil)
+		if err != nil || d.Verdict.Verdict != NoData {
+			t.Errorf("a gate of %d days: %+v, %v", days, d, err)
+		}
+	}
+	p.runs[0].SpecHash = "this"
+	if d, err := decideByPast(&Result{SpecHash: "this"}, p, nil); err != nil || d.Verdict.Verdict != Go {
+		t.Errorf("by a run of the spec: %+v, %v", d, err)
+	}
+}
+
 // A verdict is GO only if every day that it counts meets every rule by itself.
 func TestDaysThatGoMeetTheGate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -194,13 +226,4 @@ func TestPercentNeverShowsWhatIsNot(t *testing.T) {
 			t.Fatalf("floorPercent of %d/%d is more than it is", num, den)
 		}
 	})
-}
-
-func TestDigits(t *testing.T) {
-	for in, want := range map[string]string{"0": "0", "999": "999", "1000": "1,000", "-1234567": "-1,234,567", "-123": "-123", "+1000": "+1,000",
-		"92233720368547758070": "92,233,720,368,547,758,070"} {
-		if got := digits(in); got != want {
-			t.Errorf("digits(%s) = %s, want %s", in, got, want)
-		}
-	}
 }

@@ -88,6 +88,11 @@ type WhyCount struct {
 // Explain rebuilds both numbers of the key, written as parseKey reads it, in the
 // window that starts at window. At most limit deliveries and rows of a side are listed.
 func Explain(ctx context.Context, cfg Config, key string, window time.Time, limit int) (*Why, error) {
+	why, err := explain(ctx, cfg, key, window, limit)
+	return why, withoutValues(cfg.sensitive(), err)
+}
+
+func explain(ctx context.Context, cfg Config, key string, window time.Time, limit int) (*Why, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

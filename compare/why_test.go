@@ -3,7 +3,6 @@ package compare
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -73,11 +72,7 @@ func (w *world) why(key string, hour int, limit int) *Why {
 		w.t.Fatal(err)
 	}
 	for _, width := range []int{0, 60, 120} {
-		var b strings.Builder
-		if err := y.WriteText(&b, width, false); err != nil {
-			w.t.Fatal(err)
-		}
-		text, _, _ := strings.Cut(b.String(), "\nSELECT ")
+		text, _, _ := strings.Cut(Text(y, width), "\nSELECT ")
 		for _, l := range strings.Split(text, "\n") {
 			if n := utf8.RuneCountInString(l); n > max(width, 40) {
 				w.t.Errorf("a line of %d characters, %d allowed: %s", n, width, l)
@@ -162,15 +157,12 @@ func TestWhyRebuildsBothNumbers(t *testing.T) {
 		}
 	}
 
-	var b strings.Builder
-	if err := w.why("late", 1, 50).WriteText(&b, 200, false); err != nil {
-		t.Fatal(err)
-	}
+	text := Text(w.why("late", 1, 50), 200)
 	for _, want := range []string{"origin = late in the window from 2001-01-08T01:00:00Z to 2001-01-08T02:00:00Z: mismatch",
 		"- flights 1, delay_sum 1, distance_sum 1 (arrived after 2001-01-08T04:00:00Z)", "(in the late table)", "flights-0@1 pane 0: flights 2, delay_sum 3, distance_sum 3 (a copy of the row before)",
 		"batch   rebuilt and stored meet: every event", "SELECT * FROM `kappa-demo`"} {
-		if !strings.Contains(b.String(), want) {
-			t.Errorf("the text lacks %q:\n%s", want, b.String())
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
 		}
 	}
 
@@ -229,5 +221,28 @@ func TestWhyOfShift(t *testing.T) {
 	if y.Cause != "time_shift_in_batch" || y.Status != Proven || !y.Batch.Meets || !y.Stream.Meets || len(y.Events) != 2 || y.Events[0].Batch.Counted || !y.Events[1].Batch.Counted {
 		t.Errorf("%s %s, batch %+v, stream %+v, %d events", y.Cause, y.Status, y.Batch, y.Stream, len(y.Events))
 	}
-	_ = y.WriteText(io.Discard, 80, true)
+}
+
+// Rows of a writer that does not count in a window are shown, and why they do not.
+func TestWhyRowsDoNotCount(t *testing.T) {
+	writer := func(job string) tables.Generation { return tables.Generation{Job: job, Generation: 1} }
+	span := tables.Span{From: hours(1), To: hours(2)}
+	y := &whyRun{prepared: &prepared{standings: []tables.Standing{
+		{Generation: writer("void"), Reason: "void"},
+		{Generation: writer("fill"), Counts: true, Within: &span},
+		{Generation: writer("live"), Counts: true, Except: []tables.Replaced{{Span: span, By: writer("fill").Writer()}}},
+	}}}
+	for _, tt := range []struct {
+		writer string
+		hour   float64
+		counts bool
+		why    string
+	}{
+		{"void@1", 1, false, "void"}, {"fill@1", 1, true, ""}, {"fill@1", 2, false, "not in its span of windows"},
+		{"live@1", 1, false, "replaced by fill@1"}, {"live@1", 2, true, ""}, {"live@2", 2, false, "not in the generations table"},
+	} {
+		if counts, why := y.standing(tt.writer, hours(tt.hour)); counts != tt.counts || why != tt.why {
+			t.Errorf("%s in hour %v: %v %q, want %v %q", tt.writer, tt.hour, counts, why, tt.counts, tt.why)
+		}
+	}
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/kappa-migrate/kappa/jobspecs"
 )
 
+const day = 24 * time.Hour
+
 // windowing says where windows begin: at multiples of their size since the Unix
 // epoch, or, with a zone, at a time of day there. Windows follow each other
 // without a gap, and each is known by its start.

@@ -231,6 +231,14 @@ func keyNames(c *jobspecs.Comparison) []string {
 	return names
 }
 
+// What package report, which imports this one, does with a result; views_test.go
+// sets them.
+var (
+	Views    func(*Result) map[string]func(io.Writer) error
+	ReadJSON func(io.Reader) (*Result, error)
+	Text     func(v any, width int) string // of a plan, a Why or Duplicates
+)
+
 func (w *world) config() Config {
 	return Config{Spec: w.spec, Client: client, Now: func() time.Time { return hours(200) }}
 }
@@ -251,7 +259,7 @@ func (w *world) again(r Range) *Result {
 		w.t.Fatal(err)
 	}
 	// Every result must be fit for every view.
-	for name, write := range views(res) {
+	for name, write := range Views(res) {
 		if err := write(io.Discard); err != nil {
 			w.t.Fatalf("%s: %v", name, err)
 		}
