@@ -155,7 +155,7 @@ type Evidence struct {
 	Raw            string `yaml:"raw" doc:"Table of every delivery of every event. Empty: no causes are looked for." pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
 	Late           string `yaml:"late" doc:"Table of events that the stream side dropped as too late." pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
 	DeadLetters    string `yaml:"deadLetters" doc:"Table of events that the bridge could not deliver, with the columns of the raw events; the column reason says why." pattern:"[A-Za-z_][A-Za-z0-9_]{0,299}"`
-	MaxBytesBilled Bytes  `yaml:"maxBytesBilled" doc:"Byte cap of the evidence queries." default:"1GiB"`
+	MaxBytesBilled Bytes  `yaml:"maxBytesBilled" doc:"Byte cap of the evidence queries of one partition (range.partition) together: a run over several of them may read as much for each. It is the cap of kappa compare why, too." default:"1GiB"`
 }
 
 // Gate is the rule of the verdict. All of it must be met.

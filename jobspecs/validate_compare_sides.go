@@ -45,6 +45,26 @@ func (k *checker) sides(s *ComparisonSpec) {
 		k.ok("spec.batch.table", "spec.batch.where", "spec.stream.table", "spec.stream.where") {
 		k.fail(CodeConflict, "spec.stream.table", "", "both sides are table %q", s.Stream.Table)
 	}
+	if path := s.comparedWithItself(); path != "" && k.ok("spec.batch", "spec.stream", "spec.keys", "spec.metrics") {
+		k.fail(CodeConflict, path, "", "both sides are the same: what is compared with itself never differs")
+	}
+}
+
+// comparedWithItself is where the stream side says that it is the batch side: the
+// same query or files, read in the same way. "": it is another one.
+func (s *ComparisonSpec) comparedWithItself() string {
+	b, t := s.Batch, s.Stream
+	if b.Where != t.Where || b.Time != t.Time || slices.ContainsFunc(s.Keys, func(k CompareKey) bool { return k.Batch != k.Stream }) ||
+		slices.ContainsFunc(s.Metrics, func(m Metric) bool { return m.Batch != m.Stream }) {
+		return ""
+	}
+	switch {
+	case b.Query != "" && strings.TrimSpace(b.Query) == strings.TrimSpace(t.Query):
+		return "spec.stream.query"
+	case len(b.Files) > 0 && slices.Equal(b.Files, t.Files):
+		return "spec.stream.files"
+	}
+	return ""
 }
 
 // given reports whether the side says where it is read from.

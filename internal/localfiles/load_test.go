@@ -232,6 +232,13 @@ func TestBadFiles(t *testing.T) {
 			t.Errorf("%v: %v (code %d), want %q (code %d)", tt.patterns, err, exit.Of(err), tt.want, tt.code)
 		}
 	}
+	for name, want := range map[string]string{"number.csv": ":3: flights is a value, which is no INT64", "time.csv": ":3: window_start is a value, which is no time"} {
+		s := source(dir, name)
+		s.Hidden = []string{"flights", "window_start"}
+		if _, err := load(t, c, "hidden_"+name[:4], s); err == nil || !strings.Contains(err.Error(), at(name)+want) {
+			t.Errorf("%s, hidden: %v", name, err)
+		}
+	}
 }
 
 // The names of a folder stand for themselves, and a format can be given.

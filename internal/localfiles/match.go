@@ -30,6 +30,7 @@ type Source struct {
 	Format   string            // empty: by the names of the files
 	Time     string            // column that the table is partitioned by
 	Types    map[string]string // BigQuery types that columns must have; others are guessed where the format has none
+	Hidden   []string          // columns whose values are not shown
 }
 
 // match finds the files, each once, by name, and their format.

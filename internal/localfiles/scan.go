@@ -118,11 +118,16 @@ func (sc *scan) column(name string) *textColumn {
 	return c
 }
 
+// maxColumns is how many columns a table of BigQuery can have.
+const maxColumns = 10_000
+
 // see takes a value: it fits the type that its column must have, or narrows down
 // what that is.
 func (sc *scan) see(path string, line int, name string, v value) error {
 	c := sc.column(name)
 	switch {
+	case len(sc.columns) > maxColumns:
+		return at(path, line, "there are more than %d columns: are values names here?", maxColumns)
 	case c.leftOut != "":
 		return nil
 	case v.null && name == sc.source.Time:
@@ -136,20 +141,23 @@ func (sc *scan) see(path string, line int, name string, v value) error {
 		return nil
 	case c.guess == nil:
 		if _, ok := convert(v.text, c.typ, &c.layout); !ok {
-			return at(path, line, "%s is %s, which is no %s", name, quote(v.text), c.typ)
+			return at(path, line, "%s is %s, which is no %s", name, sc.shown(name, v.text), c.typ)
 		}
 		return nil
 	}
 	c.guess.see(v.text, v.quoted)
 	if typ := c.guess.typ(); name == sc.source.Time && typ != typeDate && typ != typeTimestamp {
-		return at(path, line, "%s is %s, which is no time: 2001-01-08T06:00:00Z is one, and 2001-01-08", name, quote(v.text))
+		return at(path, line, "%s is %s, which is no time: 2001-01-08T06:00:00Z is one, and 2001-01-08", name, sc.shown(name, v.text))
 	}
 	return nil
 }
 
-// quote shows a value of a file, as much as fits in a line.
-func quote(text string) string {
+// shown is a value of a file, as much as fits in a line. invariant A4
+func (sc *scan) shown(name, text string) string {
 	const most = 60
+	if slices.Contains(sc.source.Hidden, name) {
+		return "a value"
+	}
 	if len(text) > most {
 		return fmt.Sprintf("%.*q…", most, text)
 	}

@@ -3,6 +3,7 @@ package localfiles
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -14,8 +15,11 @@ import (
 	"github.com/kappa-migrate/kappa/internal/exit"
 )
 
-// maxLine bounds a line of a JSON file, which is held in memory.
+// maxLine bounds a line of a JSON file, and a row of a CSV file with the line breaks
+// in its quotes: they are held in memory.
 const maxLine = 16 << 20
+
+var errLongRow = fmt.Errorf("the row is longer than %d MiB; a quote that is not closed takes the rest of the file with it", maxLine>>20)
 
 // value is a value of a row of a text file.
 type value struct {
@@ -49,12 +53,30 @@ func newRows(name, format string, r io.Reader) (rows, []string, error) {
 type csvRows struct {
 	name   string
 	r      *csv.Reader
+	bound  *bounded
+	line   int // that the next row is expected in
 	header []string
+}
+
+// bounded is a reader that gives so many bytes and then an error.
+type bounded struct {
+	r    io.Reader
+	left int
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errLongRow
+	}
+	n, err := b.r.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // newCSV reads the header; a file without a byte has none, and no rows.
 func newCSV(name string, r io.Reader) (rows, []string, error) {
-	c := &csvRows{name: name, r: csv.NewReader(r)}
+	bound := &bounded{r, maxLine}
+	c := &csvRows{name: name, r: csv.NewReader(bound), bound: bound, line: 1}
 	c.r.ReuseRecord = true
 	header, err := c.r.Read()
 	if errors.Is(err, io.EOF) {
@@ -74,6 +96,7 @@ func newCSV(name string, r io.Reader) (rows, []string, error) {
 }
 
 func (c *csvRows) next(f each) error {
+	c.bound.left = maxLine
 	record, err := c.r.Read()
 	if errors.Is(err, io.EOF) {
 		return io.EOF
@@ -82,6 +105,7 @@ func (c *csvRows) next(f each) error {
 		return c.bad(err)
 	}
 	line, _ := c.r.FieldPos(0)
+	c.line = line + 1
 	for i, text := range record {
 		if err := f(line, c.header[i], value{text: text, null: text == ""}); err != nil {
 			return err
@@ -92,13 +116,26 @@ func (c *csvRows) next(f each) error {
 
 func (c *csvRows) bad(err error) error {
 	var pe *csv.ParseError
+	if errors.Is(err, errLongRow) {
+		return at(c.name, c.line, "%w", err)
+	}
 	if !errors.As(err, &pe) {
-		return exit.Environmentf("read %s: %w", c.name, err)
+		return unread(c.name, err)
 	}
 	if errors.Is(pe.Err, csv.ErrFieldCount) {
 		return at(c.name, pe.Line, "the row has not as many fields as the header, %d", len(c.header))
 	}
 	return at(c.name, pe.Line, "%w", pe.Err)
+}
+
+// unread is why a file was not read. That somebody has stopped it is not the file's
+// fault.
+func unread(name string, err error) error {
+	err = fmt.Errorf("read %s: %w", name, err)
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return exit.With(exit.Environment, err)
 }
 
 // at is an error in a line of a file.
@@ -142,7 +179,7 @@ func (j *jsonRows) read() ([]byte, error) {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		case err != nil && !errors.Is(err, io.EOF):
-			return nil, exit.Environmentf("read %s: %w", j.name, err)
+			return nil, unread(j.name, err)
 		}
 		return j.buf, err
 	}

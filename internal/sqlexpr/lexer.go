@@ -175,6 +175,9 @@ func numeral(s string, i int) (kind, int, error) {
 		for j = i + 2; j < len(s) && (digit(s[j]) || s[j]|0x20 >= 'a' && s[j]|0x20 <= 'f'); {
 			j++
 		}
+		if j == i+2 {
+			return 0, 0, errorAt(i, "", "%q is not a number", s[i:j])
+		}
 	} else {
 		digits()
 		if j < len(s) && s[j] == '.' {

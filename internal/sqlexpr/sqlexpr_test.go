@@ -114,6 +114,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"1a", 0, "not a number"},
 		{"1.2.3", 0, "not a number"},
 		{"1e", 0, "not a number"},
+		{"0x + 1", 0, "not a number"},
 		{"a.5", 2, "has no place"},
 		{"naïve", 2, "'ï' has no place"},
 		{"a\x00", 1, "has no place"},
@@ -166,6 +167,7 @@ func TestCheckQuery(t *testing.T) {
 		"SELECT origin, window_start, SUM(n) AS n FROM `p.d.t` WHERE ts >= @from AND ts < @to GROUP BY 1, 2",
 		"WITH a AS (SELECT * FROM d.t) SELECT x, [1, 2][OFFSET(0)] FROM a",
 		"SELECT t.update, `delete` FROM `my-project.d.t` AS t",
+		"SELECT k, (SELECT n FROM d.u ORDER BY at DESC, id LIMIT 1) AS n, ARRAY_AGG(x ORDER BY at LIMIT 1)[OFFSET(0)] AS x, t.limit, `limit` FROM d.t AS t ORDER BY k",
 	} {
 		if err := CheckQuery(sql); err != nil {
 			t.Errorf("CheckQuery(%s) = %v", sql, err)
@@ -191,6 +193,11 @@ func TestCheckQuery(t *testing.T) {
 		{"SELECT * FROM t TABLESAMPLE SYSTEM (1 PERCENT)", 16, "other rows"},
 		{"SELECT * FROM EXTERNAL_QUERY('c', 'q')", 14, "another database"},
 		{"SELECT 1 |> WHERE TRUE", 10, "pipe syntax"},
+		{"SELECT * FROM t LIMIT 10", 16, "rows of the side"},
+		{"SELECT * FROM t ORDER BY a LIMIT 10", 27, "rows of the side"},
+		{"WITH a AS (SELECT * FROM t LIMIT 10) SELECT * FROM a ORDER BY x", 27, "without ORDER BY"},
+		{"SELECT * FROM (SELECT * FROM t WHERE x IN (SELECT y FROM u ORDER BY y) LIMIT 10)", 71, "without ORDER BY"},
+		{"SELECT ARRAY_AGG(x LIMIT 1)[OFFSET(0)] FROM t", 19, "without ORDER BY"},
 		{"WITH a AS (SELECT 1) DELETE FROM a", 21, "only reads"},
 		{"WITH a AS (SELECT 1) FROM a", 0, "SELECT is missing"},
 	} {
