@@ -152,10 +152,16 @@ func (g *generator) workerAccount(j *jobspecs.StreamJob) (who principal, id expr
 
 // operatorOf is what kappa deploy and kappa drain run as in a project.
 func (g *generator) operatorOf(project string) principal {
-	who := g.own(project, "deploy", "", "kappa deploy", "Runs kappa deploy and kappa drain.")
-	g.variable("operators", "Who may act as the deploying service accounts: user:…, group:… or serviceAccount:….", "list(string)", raw("[]"))
-	ref := g.refs[thing("service account", project, accountID("deploy", ""))]
-	key := thing("operators", project, "")
+	return g.operated(project, "deploy", "Runs kappa deploy and kappa drain.")
+}
+
+// operated is a service account of a project, one for each role, that operators
+// act as.
+func (g *generator) operated(project, role, why string) principal {
+	who := g.own(project, role, "", "kappa "+role, why)
+	g.variable("operators", "Who may act as the service accounts that deploy and schedule: user:…, group:… or serviceAccount:….", "list(string)", raw("[]"))
+	ref := g.refs[thing("service account", project, accountID(role, ""))]
+	key := thing("operators", project, role)
 	if !g.granted[key] {
 		g.granted[key] = true
 		g.resource(fileIAM, "google_service_account_iam_member", identifier(who.name, "operators"), key,
@@ -225,6 +231,9 @@ func (g *generator) batchLoad(l *jobspecs.BatchLoad) {
 // comparison adds what a Comparison needs.
 func (g *generator) comparison(c *jobspecs.Comparison) {
 	name, s := c.Metadata.Name, &c.Spec
+	if len(s.Batch.Files)+len(s.Stream.Files) > 0 {
+		return // it needs this machine alone
+	}
 	g.dataset(s.Project, s.Dataset, func() expr { return g.location(s.Project) }, "What kappa compare reads.")
 	g.tables(s.Project, s.Dataset, tables.BatchLoadsTable())
 	who := g.own(s.Project, "compare", name, "kappa compare "+name, "Runs kappa compare for Comparison "+name+".")
@@ -235,6 +244,26 @@ func (g *generator) comparison(c *jobspecs.Comparison) {
 		g.dataset(s.Project, s.History.Dataset, func() expr { return g.location(s.Project) }, "The history of comparisons.")
 		g.onDataset(s.Project, s.History.Dataset, roleDataEditor, who, "It makes and writes compare_runs and compare_keys.")
 	}
+	g.onProject(s.Project, "bigquery_jobs", roleJobUser, who, "")
+	if s.History.Dataset != "" && s.Range.Last > 0 {
+		g.scheduler(c, who)
+	}
+}
+
+// scheduler adds what makes a scheduled query of a comparison, which runs as the
+// comparison's own account. Without a history, or a range that is counted from the
+// time of the run, there can be none.
+func (g *generator) scheduler(c *jobspecs.Comparison, runs principal) {
+	g.schedules = true
+	s := &c.Spec
+	who := g.operated(s.Project, "schedule", "Runs kappa compare schedule.")
+	g.grantCustom(s.Project, scheduleRole, who, "")
+	g.grant("google_service_account_iam_member", "acts_as_"+runs.name, roleAccountUser, who, nil,
+		"Who makes a scheduled query must be allowed to act as the account that it runs as.", attr("service_account_id", raw(strings.TrimSuffix(runs.ref, ".member")+".name")))
+	if s.History.Dataset != s.Dataset {
+		g.onDataset(s.Project, s.Dataset, roleDataViewer, who, "It looks at the tables, and asks by dry run what a run reads.")
+	}
+	g.onDataset(s.Project, s.History.Dataset, roleDataEditor, who, "It makes compare_runs.")
 	g.onProject(s.Project, "bigquery_jobs", roleJobUser, who, "")
 }
 

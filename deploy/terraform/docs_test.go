@@ -67,7 +67,7 @@ func documented(t *testing.T) (byPart map[string][]string, text string) {
 func TestRolesAreDocumented(t *testing.T) {
 	have, text := documented(t)
 	want := granted(t)
-	if len(want) != 8 {
+	if len(want) != 9 {
 		t.Errorf("%d parts get roles: %v", len(want), want)
 	}
 	for part, roles := range want {
@@ -84,7 +84,7 @@ func TestRolesAreDocumented(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range []customRole{replayRole, trackingRole} {
+	for _, r := range []customRole{replayRole, trackingRole, scheduleRole} {
 		for _, p := range r.permissions {
 			if !strings.Contains(text, "`"+p+"`") {
 				t.Errorf("docs/iam.md does not name %s of %s", p, r.id)

@@ -117,6 +117,7 @@ type generator struct {
 	variables map[string]bool   // that are declared
 	locations map[string]expr   // of a project's data, where it does not follow from a document
 	numbers   map[string]bool   // projects whose number is needed
+	schedules bool              // a comparison may become a scheduled query
 
 	outputs map[string][]item // entries of outputs, by output
 }

@@ -55,6 +55,10 @@ var (
 			"pubsub.subscriptions.get", "pubsub.topics.attachSubscription", "pubsub.topics.get",
 		},
 	}
+	scheduleRole = customRole{
+		"kappaSchedule", "kappa schedule", "Scheduled queries: kappa compare schedule makes, changes, shows and removes those of comparisons.",
+		[]string{"bigquery.transfers.get", "bigquery.transfers.update"},
+	}
 )
 
 // serviceAccount adds a service account of a project, and returns its address.

@@ -11,16 +11,23 @@ const (
 	providerVersion  = ">= 6.0"
 )
 
-// apis are the services that must be enabled in a project.
+// apis are the services that must be enabled in a project; transferAPI is another
+// one where a comparison may become a scheduled query.
 var apis = []string{
 	"bigquery.googleapis.com", "bigtable.googleapis.com", "bigtableadmin.googleapis.com", "compute.googleapis.com",
 	"dataflow.googleapis.com", "iam.googleapis.com", "pubsub.googleapis.com", "storage.googleapis.com",
 }
 
+const transferAPI = "bigquerydatatransfer.googleapis.com"
+
 // main writes main.tf: versions, and what is looked up.
 func (g *generator) main() {
 	body := []item{comment("Every resource names its project. These services must be enabled in each of them:")}
-	for _, api := range apis {
+	list := apis
+	if g.schedules {
+		list = slices.Sorted(slices.Values(append(slices.Clone(apis), transferAPI)))
+	}
+	for _, api := range list {
 		body = append(body, item{lines: []string{"#   " + api}})
 	}
 	for _, n := range g.config.Notes {

@@ -32,8 +32,12 @@ func Run(ctx context.Context, a *app.App, args []string) exit.Code {
 	if err == nil {
 		return exit.OK
 	}
+	code := exit.Of(err)
+	if code == exit.Interrupted {
+		err = fmt.Errorf("interrupted: %w", err)
+	}
 	report(a.Err, err, a.JSON() || wantsJSON(args))
-	return exit.Of(err)
+	return code
 }
 
 // brokenPipe reports whether err says that the reader of stdout is gone. Other

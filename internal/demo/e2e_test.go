@@ -1,3 +1,8 @@
+//go:build !race
+
+// All of this runs the programs themselves, built without the race detector: it
+// would see nothing here that the run without it does not.
+
 package demo_test
 
 import (

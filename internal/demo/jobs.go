@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/kappa-migrate/kappa/compare"
+	views "github.com/kappa-migrate/kappa/compare/report"
 	"github.com/kappa-migrate/kappa/drain"
 	"github.com/kappa-migrate/kappa/internal/dataflowapi"
 	"github.com/kappa-migrate/kappa/internal/exit"
@@ -97,9 +98,9 @@ func (r *run) showReading(d drain.Reading) {
 // writeReports writes the views of the comparison.
 func (r *run) writeReports(res *compare.Result) error {
 	for name, write := range map[string]func(*os.File) error{
-		compareTextFile: func(f *os.File) error { return res.WriteText(f, 100, false) },
-		compareJSONFile: func(f *os.File) error { return res.WriteJSON(f) },
-		compareHTMLFile: func(f *os.File) error { return res.WriteHTML(f) },
+		compareTextFile: func(f *os.File) error { return views.WriteText(f, res, 100, false) },
+		compareJSONFile: func(f *os.File) error { return views.WriteJSON(f, res) },
+		compareHTMLFile: func(f *os.File) error { return views.WriteHTML(f, res) },
 	} {
 		f, err := os.Create(r.out.path(name))
 		if err != nil {

@@ -22,13 +22,16 @@ const (
 type Phase struct {
 	Name    string
 	Status  Status
-	Unit    string // of Count, in the plural; empty: nothing is counted
+	Unit    string // of Count, in the plural, or UnitBytes; empty: nothing is counted
 	Count   int64
 	Total   int64   // zero: unknown
 	Rate    float64 // per second; zero: unknown
 	Elapsed time.Duration
 	Note    string // free text, shown at the end of the line
 }
+
+// UnitBytes is the unit of what is shown as KiB, MiB and so on.
+const UnitBytes = "bytes"
 
 // Gauge is a named value that changes while the work goes on.
 type Gauge struct {
@@ -66,7 +69,11 @@ var spinner = []string{"◐", "◓", "◑", "◒"}
 func Live(s State, width, height, frame int, color bool) []string {
 	var lines []string
 	for _, p := range s.Phases {
-		lines = append(lines, fit(livePhase(p, frame), width, color, p.Status))
+		line := livePhase(p, frame, true)
+		if width > 0 && utf8.RuneCountInString(line) > width {
+			line = livePhase(p, frame, false) // the numbers say more
+		}
+		lines = append(lines, fit(line, width, color, p.Status))
 	}
 	if n := len(s.Gauges); n > 0 {
 		widest := 0
@@ -83,7 +90,7 @@ func Live(s State, width, height, frame int, color bool) []string {
 	return lines
 }
 
-func livePhase(p Phase, frame int) string {
+func livePhase(p Phase, frame int, drawn bool) string {
 	mark := spinner[frame%len(spinner)]
 	switch p.Status {
 	case Done:
@@ -92,7 +99,7 @@ func livePhase(p Phase, frame int) string {
 		mark = "✗"
 	}
 	parts := []string{"  " + mark + " " + pad(p.Name, nameColumns)}
-	if p.Status == Running && p.Total > 0 {
+	if drawn && p.Status == Running && p.Total > 0 {
 		parts = append(parts, bar(p.Count, p.Total))
 	}
 	return strings.Join(append(parts, details(p)...), "  ")
@@ -118,15 +125,19 @@ func Plain(p Phase, gauges []Gauge) string {
 
 func details(p Phase) []string {
 	var out []string
-	if p.Unit != "" {
-		c := Count(p.Count)
-		if p.Status == Running && p.Total > 0 {
-			c += "/" + Count(p.Total)
-		}
-		out = append(out, c+" "+p.Unit)
+	number, unit := Count, " "+p.Unit
+	if p.Unit == UnitBytes {
+		number, unit = Bytes, ""
 	}
-	if p.Unit != "" && p.Status == Running && p.Rate > 0 {
-		out = append(out, Count(int64(p.Rate+0.5))+"/s")
+	if p.Unit != "" {
+		c := number(p.Count)
+		if p.Status == Running && p.Total > 0 {
+			c += "/" + number(p.Total)
+		}
+		out = append(out, c+unit)
+	}
+	if p.Unit != "" && p.Status == Running && p.Rate >= 0.5 { // less says nothing as a whole number
+		out = append(out, number(int64(p.Rate+0.5))+"/s")
 	}
 	if left, ok := p.Left(); ok {
 		out = append(out, Span(left)+" left")

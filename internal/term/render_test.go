@@ -34,6 +34,24 @@ func TestLive(t *testing.T) {
 	}
 }
 
+// Where a line is too long, the bar goes before the time that is left.
+func TestLiveIsNarrow(t *testing.T) {
+	s := State{Phases: []Phase{{Name: "load batch", Unit: UnitBytes, Count: 52_000_000, Total: 311_112_174, Rate: 8_529_877}}}
+	for width, want := range map[int]string{
+		90: "  ◐ load batch              ███░░░░░░░░░░░░░░░░░  49.6 MiB/296.7 MiB  8.1 MiB/s  30s left",
+		79: "  ◐ load batch              49.6 MiB/296.7 MiB  8.1 MiB/s  30s left",
+		30: "  ◐ load batch              4…",
+	} {
+		if d := cmp.Diff([]string{want}, Live(s, width, 0, 0, false)); d != "" {
+			t.Errorf("%d columns: %s", width, d)
+		}
+	}
+	slow := State{Phases: []Phase{{Name: "reconcile", Unit: "partitions", Count: 2, Total: 31, Rate: 1. / 30, Note: "reading"}}}
+	if d := cmp.Diff([]string{"  ◐ reconcile               2/31 partitions  14m30s left  reading"}, Live(slow, 79, 0, 0, false)); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestLiveColours(t *testing.T) {
 	got := Live(state, 200, 0, 1, true)
 	for i, want := range []string{Green, "", Red, ""} {

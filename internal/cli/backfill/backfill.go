@@ -61,7 +61,7 @@ of every streaming job that runs must have passed it by the spec's horizon (exit
 With --shadow SUFFIX nothing is replaced: the rows go to tables TABLE_SUFFIX, which
 are created like the StreamJob's own, and none to Bigtable. They count for the readers
 of those tables alone, under the group NAME_shadow_SUFFIX, which a Comparison takes
-as stream.job or batch.job; running it again replaces them. It does not wait for
+as stream.job or batch.shadow; running it again replaces them. It does not wait for
 watermarks: what has not happened yet, or is not in the archive yet, is missing.
 
 A backfill that was stopped is resumed by the same command: its job goes on. Nothing

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/kappa-migrate/kappa/compare"
+	"github.com/kappa-migrate/kappa/compare/report"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/exit"
@@ -21,9 +23,33 @@ func New(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare",
 		Short: "Reconcile the batch layer's numbers with the stream's, and say why they differ",
+		Long: `Reconcile the batch layer's numbers with the stream's, key by key and window by
+window; prove from the raw events why they differ; and say whether the gate of a
+cut-over is met.
+
+Start with init, which writes a spec from two tables, and plan, which shows what a
+run would read. run gives the verdict, and why explains one key. schedule compares
+every day; gate asks what was found. duplicates watches deduplication.`,
+		Example: `  kappa compare init --project example-project --batch lambda.flights --stream kappa.stream_flights --out compare.yaml
+  kappa compare plan -f compare.yaml
+  kappa compare run -f compare.yaml --out out/compare`,
 	}
 	cmd.AddCommand(newRun(a), newGate(a), newPlan(a), newWhy(a), newSchedule(a), newInit(a), newDuplicates(a))
+	for _, c := range cmd.Commands() {
+		completeNoFiles(c)
+	}
 	return cmd
+}
+
+// completeNoFiles keeps the shell from offering files where none is meant.
+func completeNoFiles(cmd *cobra.Command) {
+	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if len(f.Annotations) > 0 && (f.Annotations[cobra.BashCompFilenameExt] != nil || f.Annotations[cobra.BashCompSubdirsInDir] != nil) || f.Value.Type() == "bool" {
+			return
+		}
+		_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions) // a flag with values of its own keeps them
+	})
 }
 
 // bounds are the flags of the compared range.
@@ -98,9 +124,14 @@ func newPlan(a *app.App) *cobra.Command {
 		Use:   "plan -f SPEC",
 		Short: "Show the SQL that a run would send, and what it would read",
 		Long: `Show what a run would do: the windows that are settled, the SQL with its
-parameters, and the bytes that it would read, by dry run. Neither side is read.`,
-		Example: "  kappa compare plan -f flights/compare.yaml",
-		Args:    cobra.NoArgs,
+parameters, and the bytes that it would read, by dry run. Neither side is read.
+Files on this machine are loaded for it, as for a run.
+
+Exit codes: 0 when it is shown, 2 for a bad spec or flag, 3 where a table, file or
+permission is missing.`,
+		Example: `  kappa compare plan -f flights/compare.yaml
+  kappa compare plan -f flights/ --from 2001-01-08 --to 2001-01-15 --output json`,
+		Args: cobra.NoArgs,
 	}
 	specs := specflags.Add(cmd)
 	b.add(cmd)
@@ -117,7 +148,7 @@ parameters, and the bytes that it would read, by dry run. Neither side is read.`
 		if a.JSON() {
 			return a.PrintJSON(plan)
 		}
-		return plan.WriteText(a.Out)
+		return report.WritePlan(a.Out, plan)
 	}
 	return cmd
 }

@@ -4,17 +4,24 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"cloud.google.com/go/bigquery"
+	"github.com/spf13/cobra"
 
 	domain "github.com/kappa-migrate/kappa/compare"
+	"github.com/kappa-migrate/kappa/compare/report"
+	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/cli/app/apptest"
 	"github.com/kappa-migrate/kappa/internal/exit"
+	"github.com/kappa-migrate/kappa/internal/sandboxchild"
 	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/internal/term"
 	"github.com/kappa-migrate/kappa/jobspecs"
@@ -46,6 +53,7 @@ spec:
 
 func TestBadInput(t *testing.T) {
 	t.Setenv("BIGQUERY_EMULATOR_HOST", "")
+	t.Setenv(sandboxchild.EnvOverride, filepath.Join(t.TempDir(), "none")) // nothing is started
 	production, local := spec(t, "production"), spec(t, "sandbox")
 	tests := []struct {
 		name string
@@ -59,6 +67,12 @@ func TestBadInput(t *testing.T) {
 		{"sandbox without an address", []string{"run", "-f", local}, exit.Environment, "BIGQUERY_EMULATOR_HOST"},
 		{"unknown flag", []string{"run", "--nonsense"}, 0, "nonsense"},
 		{"argument", []string{"run", "x"}, 0, "x"},
+		{"no key", []string{"why", "-f", production}, exit.Usage, "KEY and WINDOW are wanted, and 0 of them is given"},
+		{"too many keys", []string{"why", "New", "York", "2001-01-08", "-f", production}, exit.Usage, `"2001-01-08" is one too many`},
+		{"no age", []string{"gate", "-f", production, "--max-age", "old"}, exit.Usage, `--max-age "old" is not a length of time`},
+		{"a gate of files", []string{"gate", "-f", "../../../jobspecs/examples/compare-files"}, exit.Usage, "no history"}, // and no sandbox is started
+		{"state of files", []string{"run", "-f", "../../../jobspecs/examples/compare-files", "--state", "x"}, exit.Usage, "keeps nothing"},
+		{"out is a file", []string{"run", "-f", "../../../jobspecs/examples/compare-files", "--out", local}, exit.Environment, "make the output folder"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -98,6 +112,20 @@ func TestVerdictIsTheExitCode(t *testing.T) {
 		var e *exit.Error
 		if want != exit.OK && (!errors.As(err, &e) || !e.Printed) {
 			t.Errorf("%s would be reported twice", verdictText)
+		}
+	}
+}
+
+// A HOLD of which only the first lines were read is no pass, and a GO no failure.
+func TestReadersThatHaveSeenEnough(t *testing.T) {
+	gone := &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}
+	full := &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}
+	hold := verdict(domain.Verdict{Verdict: domain.Hold})
+	for _, tt := range []struct{ shown, verdict, want error }{
+		{nil, nil, nil}, {nil, hold, hold}, {gone, hold, hold}, {gone, nil, gone}, {full, nil, full}, {full, hold, full},
+	} {
+		if got := concluded(tt.shown, tt.verdict); got != tt.want {
+			t.Errorf("%v and %v: %v, want %v", tt.shown, tt.verdict, got, tt.want)
 		}
 	}
 }
@@ -170,7 +198,7 @@ func TestRunAndPlan(t *testing.T) {
 	if !strings.Contains(stderr, "reconcile") {
 		t.Errorf("no progress on stderr:\n%s", stderr)
 	}
-	for _, f := range domain.Files {
+	for _, f := range report.Files {
 		if st, err := os.Stat(filepath.Join(dir, f)); err != nil || st.Size() == 0 {
 			t.Errorf("%s: %v", f, err)
 		}
@@ -304,5 +332,33 @@ func TestStateIsEmptyAfterTheRun(t *testing.T) {
 	}
 	if _, _, err := apptest.Run(t, "text", New, "run", "-f", path, "--state", filepath.Join(state, "file")); exit.Of(err) != exit.Environment {
 		t.Errorf("error %v", err)
+	}
+}
+
+// The shell offers files where a file is meant, and nowhere else.
+func TestCompletions(t *testing.T) {
+	for line, want := range map[string]string{
+		"run --from ":       ":4\n",
+		"run ":              ":4\n",
+		"why ":              ":4\n",
+		"run -f ":           "yaml\nyml\n:8\n",
+		"run --baseline ":   "json\n:8\n",
+		"run --out ":        ":16\n",
+		"schedule --print ": "cronjob\ngithub-action\n:4\n",
+		"gate --max-age ":   "36h\n3d\n7d\n:4\n",
+		"gate --result ":    "json\n:8\n",
+		"init --batch ":     ":4\n",
+		"init --out ":       "yaml\nyml\n:8\n",
+		"duplicates --to ":  ":4\n",
+	} {
+		root := &cobra.Command{Use: "kappa"}
+		root.AddCommand(New(&app.App{}))
+		var out bytes.Buffer
+		root.SetOut(&out)
+		root.SetErr(io.Discard)
+		root.SetArgs(append([]string{"__complete", "compare"}, strings.Split(line, " ")...))
+		if err := root.Execute(); err != nil || out.String() != want {
+			t.Errorf("%q offers %q, %v, want %q", line, out.String(), err, want)
+		}
 	}
 }

@@ -2,15 +2,14 @@ package compare
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/compare"
+	"github.com/kappa-migrate/kappa/compare/report"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
-	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/internal/gcp"
 	"github.com/kappa-migrate/kappa/internal/term"
 )
@@ -35,7 +34,7 @@ with --exact from time to time: once a day, say.
 Only settled windows are looked at: those that the watermark of every job is past.
 
 Exit codes: 0 if all thresholds hold, 10 if one does not, 13 if there was nothing
-to look at.`,
+to look at, 2 for a bad spec or flag, 3 where a table or permission is missing.`,
 		Example: `  kappa compare duplicates -f flights/duplicates.yaml
   kappa compare duplicates -f flights/duplicates.yaml --from 2001-01-08 --to 2001-01-15 --exact --output json`,
 		Args: cobra.NoArgs,
@@ -59,19 +58,11 @@ to look at.`,
 			return err
 		}
 		if a.JSON() {
-			err = res.WriteJSON(a.Out)
+			err = a.PrintJSON(res)
 		} else {
-			err = res.WriteText(a.Out)
+			err = report.WriteDuplicates(a.Out, res)
 		}
-		if err != nil {
-			return err
-		}
-		if code := res.ExitCode(); code != exit.OK {
-			e := exit.With(code, errors.New("verdict "+res.Verdict+": "+res.Rule))
-			e.Printed = true // the report has said it
-			return e
-		}
-		return nil
+		return concluded(err, outcome(res.ExitCode(), res.Verdict, res.Rule))
 	}
 	return cmd
 }

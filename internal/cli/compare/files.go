@@ -155,9 +155,14 @@ func (w *warehouse) load(ctx context.Context, s *jobspecs.ComparisonSpec, dir st
 		{"batch", &s.Batch.Side, func(batch, _ string) string { return batch }},
 		{"stream", &s.Stream.Side, func(_, stream string) string { return stream }},
 	} {
-		source := localfiles.Source{Name: side.name, Patterns: side.of.Files, Dir: dir, Format: side.of.Format, Time: side.of.Time, Types: columnTypes(s, side.of.Time, side.text)}
+		source := localfiles.Source{Name: side.name, Patterns: side.of.Files, Dir: dir, Format: side.of.Format, Time: side.of.Time, Types: columnTypes(s, side.of.Time, side.text), Hidden: hiddenColumns(s, side.text)}
 		phase := "load " + side.name
-		loaded, err := localfiles.Load(ctx, dataset.Table(side.name), source, func(done, total int64) { phases.Enter(phase, "bytes", total).Set(done) })
+		loaded, err := localfiles.Load(ctx, dataset.Table(side.name), source, func(done, total int64) {
+			task := phases.Enter(phase, term.UnitBytes, total)
+			if task.Set(done); done == total {
+				task.Note("read; being stored")
+			}
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -198,6 +203,21 @@ func columnTypes(s *jobspecs.ComparisonSpec, window string, text func(batch, str
 		delete(types, name)
 	}
 	return types
+}
+
+// hiddenColumns are those that sensitive keys are made from.
+func hiddenColumns(s *jobspecs.ComparisonSpec, text func(batch, stream string) string) []string {
+	var hidden []string
+	for _, k := range s.Keys {
+		switch expression := text(k.Batch, k.Stream); {
+		case !slices.Contains(s.Sensitive, k.Name):
+		case expression == "":
+			hidden = append(hidden, k.Name)
+		default:
+			hidden = append(hidden, sqlexpr.Columns(expression)...)
+		}
+	}
+	return hidden
 }
 
 // notesOf says what was loaded and what was guessed.

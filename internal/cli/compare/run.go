@@ -1,15 +1,19 @@
 package compare
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/compare"
+	"github.com/kappa-migrate/kappa/compare/report"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/exit"
@@ -40,9 +44,12 @@ Where the spec names history.dataset, the run is recorded there, and what earlie
 of the same spec have found of settled days counts for the gate.
 
 With --baseline only regressions count: keys that are unexplained now and were not in
-that run. The rules on shares of exact keys, and the days, are then left aside.
+that run, or were of another class. The rules on shares of exact keys, and the days,
+are then left aside.
 
-Exit codes: 0 for GO, 10 for HOLD, 13 for NO DATA.`,
+Exit codes: 0 for GO, 10 for HOLD, 13 for NO DATA; 2 for a bad spec, flag or baseline,
+3 where a table, file or permission is missing, 1 if a query failed, 130 if it was
+stopped: none of these is a verdict.`,
 		Example: `  kappa compare run -f flights/compare.yaml --out out/compare
   kappa compare run -f flights/ --from 2001-01-08 --to 2001-01-15 --output json
   kappa compare run -f flights/ --last 7d --baseline main/compare.json`,
@@ -68,10 +75,28 @@ type runOptions struct {
 	fresh, noHistory     bool
 }
 
+// softMemory is how much memory a run takes before it collects its garbage more
+// often: a scheduler's container is small. GOMEMLIMIT says another limit.
+const softMemory = 128 << 20
+
 func run(ctx context.Context, a *app.App, specs *specflags.Flags, b bounds, o runOptions) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(softMemory))
+	}
+	var baseline *compare.Result
 	if o.baseline != "" { // before anything is started
-		if _, err := compare.ReadBaseline(o.baseline); err != nil {
+		var err error
+		if baseline, err = report.ReadBaseline(o.baseline); err != nil {
 			return err
+		}
+	}
+	state, err := stateDir(a, specs, o.state)
+	if err != nil {
+		return err
+	}
+	if o.out != "" { // a folder that cannot be written to is found out now, and not after files were loaded
+		if err := os.MkdirAll(o.out, 0o755); err != nil {
+			return exit.Environmentf("make the output folder: %w", err)
 		}
 	}
 	cfg, done, err := config(ctx, a, specs, b)
@@ -79,15 +104,7 @@ func run(ctx context.Context, a *app.App, specs *specflags.Flags, b bounds, o ru
 		return err
 	}
 	defer done()
-	cfg.Baseline, cfg.Fresh, cfg.ReadOnly = o.baseline, o.fresh, o.noHistory
-	if cfg.StateDir, err = stateDir(a, specs, o.state); err != nil {
-		return err
-	}
-	if o.out != "" { // before anything is read: a folder that cannot be written to is found out now
-		if err := os.MkdirAll(o.out, 0o755); err != nil {
-			return exit.Environmentf("make the output folder: %w", err)
-		}
-	}
+	cfg.Baseline, cfg.BaselineFile, cfg.Fresh, cfg.ReadOnly, cfg.StateDir = baseline, o.baseline, o.fresh, o.noHistory, state
 	step, finish := progress(term.New(a.Err))
 	cfg.Progress = step
 	res, err := compare.Run(ctx, cfg)
@@ -96,14 +113,20 @@ func run(ctx context.Context, a *app.App, specs *specflags.Flags, b bounds, o ru
 		return err
 	}
 	if o.out != "" {
-		if err := res.WriteFiles(o.out); err != nil {
+		if err := report.WriteFiles(o.out, res); err != nil {
 			return exit.With(exit.Environment, err)
 		}
 	}
-	if err := show(a, res, o.out); err != nil {
-		return err
+	return concluded(show(a, res, o.out), verdict(res.Verdict))
+}
+
+// concluded is how a command ends that has shown a report and has a verdict. A
+// reader who has seen enough of the report, as head has, makes no HOLD a pass.
+func concluded(shown, verdict error) error {
+	if verdict != nil && errors.Is(shown, syscall.EPIPE) {
+		return verdict
 	}
-	return verdict(res.Verdict)
+	return cmp.Or(shown, verdict)
 }
 
 // stateDir is where checkpoints are kept; "" keeps none. The files of a comparison
@@ -150,14 +173,14 @@ func progress(d *term.Display) (step func(compare.Progress), finish func(error))
 
 func show(a *app.App, res *compare.Result, out string) error {
 	if a.JSON() {
-		return res.WriteJSON(a.Out)
+		return report.WriteJSON(a.Out, res)
 	}
 	color := app.Terminal(a.Out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	width := app.Width(a.Out)
 	if !app.Terminal(a.Out) {
-		width = compare.FileWidth // a pipe or file has no edge to cut at
+		width = report.FileWidth // a pipe or file has no edge to cut at
 	}
-	if err := res.WriteText(a.Out, width, color); err != nil {
+	if err := report.WriteText(a.Out, res, width, color); err != nil {
 		return err
 	}
 	if out != "" {
@@ -168,12 +191,13 @@ func show(a *app.App, res *compare.Result, out string) error {
 
 // verdict turns the verdict into the exit code. The report has already said
 // all there is to say.
-func verdict(v compare.Verdict) error {
-	code := v.ExitCode()
+func verdict(v compare.Verdict) error { return outcome(v.ExitCode(), v.Verdict, v.Rule) }
+
+func outcome(code exit.Code, verdict, rule string) error {
 	if code == exit.OK {
 		return nil
 	}
-	e := exit.With(code, errors.New("verdict "+v.Verdict+": "+v.Rule))
+	e := exit.With(code, errors.New("verdict "+verdict+": "+rule))
 	e.Printed = true
 	return e
 }

@@ -49,8 +49,11 @@ at a minute that is made from the comparison's name.
 What a scheduled query cannot do, a job elsewhere can: --print writes a Kubernetes
 CronJob or a GitHub workflow that runs "kappa compare run".
 
-Exit codes: 0 when it is done, 2 for a comparison that cannot be scheduled, 3 where
-tables or permissions are missing.`,
+--status and --remove find the query by the comparison's name and history.dataset,
+whatever else has become of the spec.
+
+Exit codes: 0 when it is done, or there is nothing to remove, 2 for a comparison that
+cannot be scheduled, 3 where tables or permissions are missing.`,
 		Example: `  kappa compare schedule -f flights/compare.yaml --service-account kappa-compare@example-project.iam.gserviceaccount.com
   kappa compare schedule -f flights/compare.yaml --every "every day 04:17" --dry-run
   kappa compare schedule -f flights/compare.yaml --status
@@ -88,6 +91,11 @@ func schedule(ctx context.Context, a *app.App, specs *specflags.Flags, o schedul
 	if o.print != "" {
 		return compare.PrintSchedule(a.Out, o.print, compare.Printed{Name: spec.Metadata.Name, Project: spec.Spec.Project, Recurrence: recurrence,
 			Specs: specs.Files, Env: specs.Env, Sets: specs.Sets})
+	}
+	if !o.remove && !o.status {
+		if err := compare.CheckSchedulable(&spec.Spec); err != nil {
+			return err
+		}
 	}
 	cfg, done, err := scheduleConfig(ctx, a, spec)
 	if err != nil {

@@ -85,6 +85,20 @@ func TestSchedule(t *testing.T) {
 	if s := scheduleOf(t, "-f", path, "--remove", "--dry-run"); s.State != domain.ScheduleRemoved || scheduleOf(t, "-f", path, "--status").State != domain.ScheduleInstalled {
 		t.Errorf("a dry run removes: %+v", s)
 	}
+	// What can be scheduled no more can still be looked at and removed.
+	doc, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(strings.Replace(string(doc), "  range: {last: 48h}\n", "", 1)), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := apptest.Run(t, "text", New, "schedule", "-f", path); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "range.last") {
+		t.Errorf("without a range: %v", err)
+	}
+	if s := scheduleOf(t, "-f", path, "--status"); s.State != domain.ScheduleInstalled {
+		t.Errorf("without a range: %+v", s)
+	}
 	if s := scheduleOf(t, "-f", path, "--remove"); s.State != domain.ScheduleRemoved {
 		t.Errorf("removed %+v", s)
 	}
@@ -104,6 +118,7 @@ func TestScheduleRefuses(t *testing.T) {
 		"no time":         {[]string{"--every", "sometimes"}, "neither an interval"},
 		"kind":            {[]string{"--print", "crontab"}, "neither cronjob nor github-action"},
 		"both":            {[]string{"--remove", "--status"}, "none of the others can be"},
+		"files":           {[]string{"-f", "../../../jobspecs/examples/compare-files", "--name", "trips-files"}, "local files cannot be a scheduled query"},
 		"cron of 5 hours": {[]string{"--every", "5h", "--print", "cronjob"}, "cron's format"},
 	}
 	for name, tt := range tests {

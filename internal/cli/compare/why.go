@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kappa-migrate/kappa/compare"
+	"github.com/kappa-migrate/kappa/compare/report"
 	"github.com/kappa-migrate/kappa/internal/cli/app"
 	"github.com/kappa-migrate/kappa/internal/cli/specflags"
 	"github.com/kappa-migrate/kappa/internal/exit"
@@ -32,10 +33,19 @@ double quotes. WINDOW is the start of the window.
 Some causes show only in the keys around, so both sides of the whole day are read.
 
 Exit codes: 0 if the key is explained or not, 2 if there is no such key or window,
-13 if the window is not settled.`,
+3 where a table, file or permission is missing, 13 if the window is not settled.`,
 		Example: `  kappa compare why ORD 2001-01-08T06:00:00Z -f flights/compare.yaml
   kappa compare why 'origin=ORD,gate=NULL' 2001-01-08T06:00:00Z -f flights/ --output json`,
-		Args: cobra.ExactArgs(2),
+		Args: func(_ *cobra.Command, args []string) error {
+			switch len(args) {
+			case 2:
+				return nil
+			case 0, 1:
+				return exit.Usagef("KEY and WINDOW are wanted, and %d of them is given", len(args)).
+					WithHint("write the key and the start of its window: ORD 2001-01-08T06:00:00Z; kappa compare run shows both")
+			}
+			return exit.Usagef("KEY and WINDOW are wanted, and %q is one too many", args[2]).WithHint("put a key with spaces in quotes")
+		},
 	}
 	specs := specflags.Add(cmd)
 	cmd.Flags().IntVar(&limit, "limit", whyLimit, "list at most `N` deliveries, and as many rows of each side; all are counted")
@@ -68,9 +78,9 @@ Exit codes: 0 if the key is explained or not, 2 if there is no such key or windo
 		color := app.Terminal(a.Out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 		width := app.Width(a.Out)
 		if !app.Terminal(a.Out) {
-			width = compare.FileWidth // a pipe or file has no edge to cut at
+			width = report.FileWidth // a pipe or file has no edge to cut at
 		}
-		return why.WriteText(a.Out, width, color)
+		return report.WriteWhy(a.Out, why, width, color)
 	}
 	return cmd
 }

@@ -39,7 +39,7 @@ func TestWhy(t *testing.T) {
 		code exit.Code
 		want string
 	}{
-		{"no window", []string{"ORD"}, 0, "accepts 2 arg(s)"},
+		{"no window", []string{"ORD"}, exit.Usage, "KEY and WINDOW are wanted, and 1 of them is given"},
 		{"no time", []string{"ORD", "noon"}, exit.Usage, `WINDOW "noon" is not a time`},
 		{"an empty window", []string{"ORD", ""}, exit.Usage, "WINDOW is empty"},
 		{"no start of a window", []string{"ORD", "2001-01-08T00:30:00Z"}, exit.Usage, "no window starts at 2001-01-08T00:30:00Z"},

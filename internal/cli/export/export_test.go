@@ -140,6 +140,7 @@ func TestErrors(t *testing.T) {
 		{[]string{"-f", flights, "--overwrite"}, "--overwrite is given without --out", exit.Usage},
 		{[]string{"-f", flights, "--out", file}, "file", exit.Environment},
 		{[]string{"-f", "../../../jobspecs/examples/two-step", "--name", "interactions-transform"}, "need nothing on Google Cloud", exit.Usage},
+		{[]string{"-f", "../../../jobspecs/examples/compare-files"}, "need nothing on Google Cloud", exit.Usage},
 	} {
 		if _, err := run(t, "text", c.args...); exit.Of(err) != c.code || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v", c.args, err)
