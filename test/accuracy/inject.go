@@ -2,98 +2,121 @@ package main
 
 import (
 	"fmt"
+	"math/big"
 	"math/rand/v2"
-	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/kappa-migrate/kappa/internal/demo/flights"
 )
 
-const (
-	window = time.Hour
-	cutoff = 2 * time.Hour // how long after a window's end the batch layer takes reports
-)
-
-// place is a compared key.
-type place struct {
-	origin string
-	start  time.Time
-}
-
-// fate is what is done to a key.
-type fate struct {
-	flaws []flaw
-	miss  string // how the evidence is off; empty: it is right
-}
-
-func (f fate) String() string {
-	s := name(f.flaws)
-	if s == "" {
-		s = "none"
-	}
-	if f.miss != "" {
-		s += ", " + f.miss
-	}
-	return s
-}
-
-// Near misses: one event or one unit away from a cause that fits.
-const (
-	missEvent  = "one event more on a side"
-	missUnit   = "one unit off in a sum"
-	missCutoff = "evidence of a late event at the cut-off, not after it"
-	missRaw    = "one raw event not there"
-)
-
-var misses = []string{missEvent, missUnit, missCutoff, missRaw}
-
-// draw is a fate by chance: a third of the keys has none, and all others differ in
-// one of the ways equally often.
-func draw(r *rand.Rand) fate {
-	all := append(slices.Clone(batchFlaws), streamFlaws...)
-	switch n := r.IntN(12); {
-	case n < 4:
-		return fate{}
-	case n < 8:
-		return fate{flaws: []flaw{all[r.IntN(len(all))]}}
-	case n < 10:
-		sets := slices.DeleteFunc(subsets(all), func(s []flaw) bool { return len(s) < 2 || len(s) > 4 })
-		return fate{flaws: sets[r.IntN(len(sets))]}
-	default:
-		return fate{flaws: []flaw{all[r.IntN(len(all))]}, miss: misses[r.IntN(len(misses))]}
-	}
-}
-
-// injector makes worlds of flights.
+// injector makes keys of flights.
 type injector struct {
-	rand *rand.Rand
-	next int // number of the next record
+	rand  *rand.Rand
+	next  int                // number of the next record
+	names map[string]string  // what origins are forms of
+	null  map[time.Time]bool // windows that have a key of NULL
 }
 
 // record adds a record of an event, as messages.
-func (in *injector) record(w *world, f flights.Flight, event, fate string, arrived time.Time, messages int) {
+func (in *injector) record(to *[]delivery, f flights.Flight, event, fate string, arrived time.Time, messages int) {
 	in.next++
 	for m := range messages {
-		w.deliveries = append(w.deliveries, delivery{event: event, message: fmt.Sprintf("m%d-%d", in.next, m), position: fmt.Sprintf("c/flights/0/%d", in.next),
-			arrived: arrived, fate: fate, delay: int64(f.Delay), distance: int64(f.Distance)})
+		*to = append(*to, delivery{event: event, message: fmt.Sprintf("m%d-%d", in.next, m), position: fmt.Sprintf("c/flights/0/%d", in.next),
+			at: f.ScheduledAt(), arrived: arrived, fate: fate, delay: int64(f.Delay), miles: int64(f.Distance)})
 	}
 }
 
-// arrival is a time before the cut-off, or after it.
-func (in *injector) arrival(start time.Time, late bool) time.Time {
-	end := start.Add(window + cutoff)
-	if late {
-		return end.Add(time.Duration(1+in.rand.IntN(86_400_000)) * time.Millisecond)
+// arrival is a time before the cut-off or after it, or about the time of a load.
+func (in *injector) arrival(end time.Time, late bool, load time.Time) time.Time {
+	milliseconds := func(d time.Duration) time.Duration {
+		return time.Duration(in.rand.Int64N(d.Milliseconds())) * time.Millisecond
 	}
-	return end.Add(-time.Duration(in.rand.IntN(7_200_000)) * time.Millisecond)
+	switch {
+	case !late:
+		return end.Add(cutoff - milliseconds(cutoff))
+	case !load.IsZero():
+		return load.Add(milliseconds(2*time.Hour) - time.Hour)
+	}
+	return end.Add(cutoff + time.Millisecond + milliseconds(day))
 }
 
-// make lets the flights of a key have their fate. It reports false where the key
-// cannot have it, or where chance made a near miss fit after all.
-func (in *injector) make(at place, ids []string, fs []flights.Flight, f fate) (*world, bool) {
-	w := &world{cutoff: at.start.Add(window + cutoff)}
-	has := func(x flaw) bool { return slices.Contains(f.flaws, x) }
-	some := func() map[int]bool { // of the flights: at least one, seldom all
+// loadsOf are the ends of the loads that hold a window: of four hours' batches an hour
+// after them, and of everything in the end.
+func loadsOf(start, last time.Time) []time.Time {
+	return []time.Time{start.Truncate(batchOf).Add(batchOf + time.Hour), last}
+}
+
+const batchOf = 4 * time.Hour
+
+// make lets the flights of a key have their fate, and returns the keys that come of
+// them: several if they are forms of one. It reports false where they cannot have it,
+// or where chance made something else fit.
+func (in *injector) make(at key, ids []string, fs []flights.Flight, f fate, d ofDay, last time.Time) (map[key]*entry, bool) {
+	base := scope{end: at.start.Add(window), loads: loadsOf(at.start, last), units: d.units()}
+	group := base
+	group.deliveries = in.deliver(ids, fs, f.flaws, base)
+	form := forms{name: at.origin, raw: [2]string{at.origin, at.origin}, batch: at.origin}
+	switch {
+	case f.miss == missForm:
+		form.batch, form.apart = at.origin[:2]+"-", true
+	case f.flaws.has(keyForm):
+		form = in.forms(at, len(fs), f.flaws.has(roundedStream|overflowStream))
+	}
+	entries := map[key]*entry{}
+	stream := key{form.raw[0], at.start}
+	of := func(origin string) *entry {
+		k := key{origin, at.start}
+		if entries[k] == nil {
+			name := form.name
+			if form.apart {
+				name = origin
+			}
+			entries[k] = &entry{scope: base, name: name, fate: f}
+			in.names[origin] = name
+		}
+		return entries[k]
+	}
+	n := 0
+	for i, d := range group.deliveries {
+		if i > 0 && d.event != group.deliveries[i-1].event {
+			n = 1 - n
+		}
+		e := of(form.raw[n])
+		e.deliveries = append(e.deliveries, d)
+	}
+	kind := in.rand.IntN(2)
+	for _, e := range entries {
+		ok := false
+		if e.stream, ok = in.side(e.scope, streamSide, f.flaws&streamFlaws, kind); !ok {
+			return nil, false
+		}
+	}
+	batch, ok := in.side(group, batchSide, f.flaws&batchFlaws, kind)
+	if !ok {
+		return nil, false
+	}
+	of(form.batch).batch = batch
+	if f.miss != "" && !in.miss(entries[stream], of(form.batch), f) {
+		return nil, false
+	}
+	there := entries[stream].there()
+	if f.flaws.has(keyForm) { // a form that neither side has is not to be seen
+		there = batch.present && entries[stream].stream.present
+		for _, e := range entries {
+			there = there && e.there()
+		}
+	}
+	return entries, there && (f.miss == "" || near(entries, f.flaws))
+}
+
+// deliver is what arrived of a key's flights.
+func (in *injector) deliver(ids []string, fs []flights.Flight, flaws flaw, k scope) []delivery {
+	some := func(f flaw) map[int]bool { // of the flights: at least one, seldom all
+		if !flaws.has(f) {
+			return nil
+		}
 		out := map[int]bool{in.rand.IntN(len(fs)): true}
 		for i := range fs {
 			if in.rand.IntN(8) == 0 {
@@ -102,29 +125,29 @@ func (in *injector) make(at place, ids []string, fs []flights.Flight, f fate) (*
 		}
 		return out
 	}
-	lateIn, dropped, twice, again, dead, gone := some(), some(), some(), some(), some(), some()
-	for i := range fs {
-		late := has(lateBatch) && lateIn[i]
-		fate := fateOf(has(droppedByBridge) && dead[i], has(cutByDrain) && gone[i], has(lateStream) && dropped[i])
+	var load time.Time
+	if flaws.has(restatedBatch) {
+		load = k.loads[0]
+	}
+	late, dropped, twice, again, dead, gone := some(lateBatch|restatedBatch), some(lateStream), some(duplicatesBatch), some(duplicatesStream), some(droppedByBridge), some(cutByDrain)
+	var out []delivery
+	for i, f := range fs {
+		fate := fateOf(dead[i], gone[i], dropped[i])
+		arrived := in.arrival(k.end, late[i], load)
 		if fate == undelivered || fate == lost {
-			in.record(w, fs[i], ids[i], fate, in.arrival(at.start, late), 1)
+			in.record(&out, f, ids[i], fate, arrived, 1)
 			continue
 		}
 		messages := 1
-		if has(duplicatesStream) && again[i] || in.rand.IntN(40) == 0 {
+		if again[i] || in.rand.IntN(40) == 0 {
 			messages = 2
 		}
-		in.record(w, fs[i], ids[i], fate, in.arrival(at.start, late), messages)
-		if has(duplicatesBatch) && twice[i] || in.rand.IntN(40) == 0 {
-			in.record(w, fs[i], ids[i], fate, in.arrival(at.start, late && in.rand.IntN(2) == 0), 1)
+		in.record(&out, f, ids[i], fate, arrived, messages)
+		if twice[i] || in.rand.IntN(40) == 0 {
+			in.record(&out, f, ids[i], fate, in.arrival(k.end, late[i] && in.rand.IntN(2) == 0, load), 1)
 		}
 	}
-	w.batch = in.pick(side(w.deliveries, w.cutoff, only(f.flaws, batchFlaws)))
-	w.stream = in.pick(side(w.deliveries, w.cutoff, only(f.flaws, streamFlaws)))
-	if f.miss != "" && !in.miss(w, f) {
-		return nil, false
-	}
-	return w, w.batch.present || w.stream.present
+	return out
 }
 
 // fateOf is what becomes of an event that several things could happen to.
@@ -140,45 +163,72 @@ func fateOf(dead, gone, late bool) string {
 	return counted
 }
 
-func (in *injector) pick(v []values) values { return v[in.rand.IntN(len(v))] }
-
-func only(set, of []flaw) []flaw {
-	return slices.DeleteFunc(slices.Clone(set), func(f flaw) bool { return !slices.Contains(of, f) })
+// side is what a side makes of what arrived under its flaws; kind is of duplicates.
+func (in *injector) side(k scope, side int, flaws flaw, kind int) (values, bool) {
+	counts := k.counts(side, flaws)
+	if len(counts) == 0 {
+		return values{}, false
+	}
+	return in.typed(counts[kind%len(counts)], flaws, k.units[side])
 }
 
-// miss puts the evidence off by one.
-func (in *injector) miss(w *world, f fate) bool {
-	off := &w.batch
-	if in.rand.IntN(2) == 0 {
-		off = &w.stream
+// typed is what a side's types make of what was counted.
+func (in *injector) typed(s sums, flaws flaw, unit int64) (values, bool) {
+	if s.n == 0 {
+		return values{}, true
 	}
-	switch f.miss {
-	case missEvent:
-		d := w.deliveries[in.rand.IntN(len(w.deliveries))]
-		*off = values{true, off.flights + 1, off.delay + d.delay, off.distance + d.distance}
-	case missUnit:
-		if !off.present {
-			return false
-		}
-		switch in.rand.IntN(3) {
-		case 0:
-			off.delay++
-		case 1:
-			off.distance--
-		default:
-			off.delay, off.distance = off.delay-1, off.distance+1
-		}
-	case missCutoff:
-		i := slices.IndexFunc(w.deliveries, func(d delivery) bool { return d.arrived.After(w.cutoff) })
-		if i < 0 {
-			return false
-		}
-		w.deliveries[i].arrived = w.cutoff // at the cut-off is in time
-	case missRaw:
-		i := in.rand.IntN(len(w.deliveries))
-		event := w.deliveries[i].event
-		w.deliveries = slices.DeleteFunc(w.deliveries, func(d delivery) bool { return d.event == event })
+	v := values{present: true}
+	for c := range columns {
+		v.of[c] = s.value(c)
 	}
-	// For both comparisons: what fits by fewer metrics would be no miss there.
-	return len(w.explanations(metrics{sums: true})) == 0
+	if flaws.has(rounded) {
+		way := in.rand.IntN(4)
+		for _, c := range []column{kilometres, longest} {
+			if all := s.rounded(c, unit); all != nil {
+				v.of[c] = big.NewInt(all[min(way, len(all)-1)])
+			}
+		}
+	}
+	if flaws.has(overflown) {
+		some := false
+		for _, c := range []column{delayMicros, picometres} {
+			if all := s.overflows(c); len(all) > 0 && !(some && in.rand.IntN(2) == 0) {
+				v.of[c], some = all[in.rand.IntN(len(all))], true
+			}
+		}
+		return v, some
+	}
+	return v, true
+}
+
+// forms are how a key is written.
+type forms struct {
+	name  string
+	raw   [2]string // by the raw events and the stream: of the even and of the odd events
+	batch string
+	apart bool // they are no forms of each other
+}
+
+// forms draws a key that is written in two ways: on the batch side in another way, or by
+// the raw events in two.
+func (in *injector) forms(at key, events int, typed bool) forms {
+	o := at.origin
+	wide := strings.Map(func(r rune) rune {
+		if r > ' ' && r < unicode.MaxASCII {
+			return r + 0xfee0 // full width: another normal form
+		}
+		return r
+	}, o)
+	pair := []string{o, []string{strings.ToLower(o), " " + o, o + " ", o[:1] + strings.ToLower(o[1:]), wide}[in.rand.IntN(5)]}
+	f := forms{name: o}
+	if in.rand.IntN(6) == 0 && !in.null[at.start] {
+		in.null[at.start] = true
+		pair, f.name = []string{null, ""}, ""
+	}
+	in.rand.Shuffle(2, func(i, j int) { pair[i], pair[j] = pair[j], pair[i] })
+	f.raw, f.batch = [2]string{pair[0], pair[0]}, pair[1]
+	if events > 1 && !typed && in.rand.IntN(2) == 0 { // types would do to each form what they do
+		f.raw, f.batch = [2]string{pair[0], pair[1]}, pair[0]
+	}
+	return f
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/kappa-migrate/kappa/test/program"
 )
 
+const quickKeys = 2500
+
 func main() { program.Main("accuracy", command) }
 
 func command(ctx context.Context, args []string, out io.Writer) error {
@@ -21,7 +23,8 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&cfg.bin, "bin", "bin", "`folder` of the programs under test")
 	flags.StringVar(&cfg.input, "input", "", "`file` of flights, CSV (gzipped or not) or Parquet (default: the week that is built in)")
 	flags.Uint64Var(&cfg.seed, "seed", 0, "`number` that all chance comes from (default: a random one, which is printed)")
-	flags.IntVar(&cfg.keys, "keys", 0, "most `keys` that are made; 0: all")
+	flags.IntVar(&cfg.keys, "keys", 0, "about how many `keys`, of airports by chance; 0: all")
+	quick := flags.Bool("quick", false, "2,500 keys, and no page is written; the bounds are the same")
 	path := flags.String("out", "out/accuracy.json", "`file` of the report")
 	page := flags.String("page", "", "`file` of the page of the docs (default: none is written)")
 	if err := program.Parse(flags, args, out); err != nil {
@@ -29,6 +32,9 @@ func command(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if flags.NArg() > 0 || cfg.keys < 0 {
 		return exit.Usagef("no arguments are taken, and --keys is not negative")
+	}
+	if *quick {
+		cfg.keys, *page = quickKeys, ""
 	}
 	for cfg.seed == 0 {
 		var b [4]byte

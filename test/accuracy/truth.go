@@ -1,8 +1,8 @@
 package main
 
 import (
+	"math/big"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -14,51 +14,17 @@ const (
 	lost        = "lost"        // read by a job that ended without a successor
 )
 
-// delivery is a row of the raw table: one message of one record of an event.
+// delivery is a row of the raw table: one message of one record of an event. Those of
+// an event, and in it of a record, are beside each other.
 type delivery struct {
 	event    string // id
 	message  string
 	position string // of the record
+	at       time.Time
 	arrived  time.Time
 	fate     string
 	delay    int64
-	distance int64
-}
-
-// flaw is something that goes wrong on one side.
-type flaw string
-
-// The flaws that are injected, by the names that kappa gives them.
-const (
-	lateBatch        flaw = "late_dropped_by_batch"
-	duplicatesBatch  flaw = "duplicates_in_batch"
-	droppedByBridge  flaw = "dropped_by_bridge"
-	cutByDrain       flaw = "window_cut_by_drain"
-	lateStream       flaw = "late_dropped_by_stream"
-	duplicatesStream flaw = "duplicates_in_stream"
-)
-
-// flaws by the side whose value shows them; what a side counts is decided by its own
-// alone. What never came to the stream is seen by the batch side.
-var (
-	batchFlaws  = []flaw{lateBatch, duplicatesBatch, droppedByBridge, cutByDrain}
-	streamFlaws = []flaw{lateStream, duplicatesStream}
-)
-
-// values are what a side has of a key.
-type values struct {
-	present                  bool
-	flights, delay, distance int64
-}
-
-// metrics says which of the values a comparison looks at.
-type metrics struct{ sums bool }
-
-func (m metrics) same(a, b values) bool {
-	if a.present != b.present || !a.present {
-		return a.present == b.present
-	}
-	return a.flights == b.flights && (!m.sums || a.delay == b.delay && a.distance == b.distance)
+	miles    int64
 }
 
 // What a side may take for one event.
@@ -68,104 +34,175 @@ const (
 	byDelivery        // each message
 )
 
-// count is what a side has that sees some deliveries and tells events apart in a
-// way.
-func count(all []delivery, seen func(delivery) bool, by int) values {
-	var v values
-	known := map[string]bool{}
-	for _, d := range all {
+// count is what a side has that sees some deliveries and tells events apart in a way;
+// unit is what it rounds kilometres to, event by event.
+func count(all []delivery, seen func(*delivery) bool, by int, unit int64) sums {
+	var s sums
+	var last *delivery
+	for i := range all {
+		d := &all[i]
 		if !seen(d) {
 			continue
 		}
-		id := d.event
-		switch by {
-		case byRecord:
-			id += " " + d.position
-		case byDelivery:
-			id += " " + d.message
-		}
-		if known[id] {
+		same := last != nil && last.event == d.event && (by == byEvent || last.position == d.position && (by == byRecord || last.message == d.message))
+		last = d
+		if same {
 			continue
 		}
-		known[id] = true
-		v.present = true
-		v.flights++
-		v.delay += d.delay
-		v.distance += d.distance
+		s.n++
+		s.delay += d.delay
+		s.miles += d.miles
+		s.most = max(s.most, d.miles)
+		s.each += nearest(d.miles*millionthsOfKm, unit)
 	}
-	return v
+	return s
 }
 
-// side is what a side may have under a set of its flaws: one value, or where it
-// counts duplicates, one for each kind of them.
-func side(all []delivery, cutoff time.Time, set []flaw) []values {
-	has := func(f flaw) bool { return slices.Contains(set, f) }
-	seen := func(d delivery) bool {
+// scope is what is known of a key and its window: all that a side's values can be
+// held against.
+type scope struct {
+	deliveries []delivery
+	end        time.Time   // of the window
+	loads      []time.Time // at which loads that hold the window ended
+	units      [2]int64    // by side: what it rounds kilometres to, in millionths; 1: it does not
+}
+
+func (k scope) cutoff() time.Time { return k.end.Add(cutoff) }
+
+// seenBy says which deliveries a side counts under some of its flaws; load is the one by
+// whose time a restated batch side was made.
+func seenBy(side int, set flaw, cutoff, load time.Time) func(*delivery) bool {
+	return func(d *delivery) bool {
 		switch {
-		case d.fate == undelivered && !has(droppedByBridge), d.fate == lost && !has(cutByDrain), d.fate == tooLate && has(lateStream):
+		case d.fate == undelivered && !set.has(droppedByBridge), d.fate == lost && !set.has(cutByDrain), d.fate == tooLate && set.has(lateStream):
 			return false
+		case side == streamSide:
+			return true
 		}
-		return !has(lateBatch) || !d.arrived.After(cutoff)
+		return !(set.has(lateBatch) && d.arrived.After(cutoff)) && !(set.has(restatedBatch) && d.arrived.After(load))
 	}
-	if has(duplicatesBatch) || has(duplicatesStream) {
-		return []values{count(all, seen, byRecord), count(all, seen, byDelivery)}
-	}
-	return []values{count(all, seen, byEvent)}
 }
 
-// world is one key: what arrived, and what each side has made of it.
-type world struct {
-	deliveries    []delivery
-	cutoff        time.Time
-	batch, stream values
-}
-
-// explanations are the smallest sets of flaws that reproduce both sides, each as
-// its names, sorted. Both sides are right of themselves if one of them is empty.
-func (w *world) explanations(m metrics) [][]flaw {
-	of := func(all []flaw, have values) (sets [][]flaw) {
-		for _, set := range subsets(all) {
-			larger := slices.ContainsFunc(sets, func(smaller []flaw) bool { return contains(set, smaller) })
-			reproduced := slices.ContainsFunc(side(w.deliveries, w.cutoff, set), func(v values) bool { return m.same(v, have) })
-			if reproduced && !larger {
-				sets = append(sets, set)
+// restatements are the loads whose time shows that the batch side was restated: each took
+// other records than there are, and, if it ended once the cut-off was over, other
+// records than the cut-off lets through.
+func (k scope) restatements(set flaw) []time.Time {
+	taken := func(set flaw, load time.Time) (n int) { // the later the load, the more: equal numbers are equal records
+		seen, last := seenBy(batchSide, set, k.cutoff(), load), ""
+		for i := range k.deliveries {
+			if d := &k.deliveries[i]; seen(d) && d.position != last {
+				n, last = n+1, d.position
 			}
 		}
-		return sets
+		return n
 	}
-	var out [][]flaw
-	for _, b := range of(batchFlaws, w.batch) {
-		for _, s := range of(streamFlaws, w.stream) {
-			set := append(slices.Clone(b), s...)
-			slices.Sort(set)
+	set &= seenFlaws
+	return slices.DeleteFunc(slices.Clone(k.loads), func(load time.Time) bool {
+		n := taken(set|restatedBatch, load)
+		return n == taken(set, load) || !load.Before(k.cutoff()) && n == taken(set|lateBatch, load)
+	})
+}
+
+// counts are what a side may have counted under some of its flaws: one for each kind of
+// duplicates that it may count, and one for each load that it may be of.
+func (k scope) counts(side int, set flaw) []sums {
+	loads := []time.Time{{}}
+	if set.has(restatedBatch) {
+		if loads = k.restatements(set); set.has(lateBatch) {
+			loads = nil // what a load took is not cut off once more
+		}
+	}
+	kinds := []int{byEvent}
+	if set.has(duplicatesBatch | duplicatesStream) {
+		kinds = []int{byRecord, byDelivery}
+	}
+	var out []sums
+	for _, load := range loads {
+		for _, by := range kinds {
+			out = append(out, count(k.deliveries, seenBy(side, set, k.cutoff(), load), by, k.units[side]))
+		}
+	}
+	return out
+}
+
+// meets reports whether what was counted is what a side has, once its types have done
+// what the flaws say.
+func (s sums) meets(have values, set flaw, m metrics, unit int64) bool {
+	if s.n == 0 || !have.present {
+		return s.n == 0 && !have.present && !set.has(rounded|overflown)
+	}
+	for _, c := range m {
+		has := have.of[c]
+		switch {
+		case s.value(c).Cmp(has) == 0:
+		case set.has(rounded) && has.IsInt64() && slices.Contains(s.rounded(c, unit), has.Int64()):
+		case set.has(overflown) && slices.ContainsFunc(s.overflows(c), func(x *big.Int) bool { return x.Cmp(has) == 0 }):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// sets are the smallest sets of a side's flaws that reproduce it.
+func (k scope) sets(side int, have values, m metrics) []flaw {
+	var out []flaw
+	evident := k.evident(side)
+	for _, set := range sideSubsets[side] {
+		if !set.part(evident) || slices.ContainsFunc(out, func(smaller flaw) bool { return smaller.part(set) }) {
+			continue
+		}
+		if slices.ContainsFunc(k.counts(side, set), func(s sums) bool { return s.meets(have, set, m, k.units[side]) }) {
 			out = append(out, set)
 		}
 	}
 	return out
 }
 
-// subsets of a set, the smaller first.
-func subsets(all []flaw) [][]flaw {
-	out := [][]flaw{{}}
-	for _, f := range all {
-		for _, s := range slices.Clone(out) {
-			out = append(out, append(slices.Clone(s), f))
+var sideSubsets = [2][]flaw{batchSide: batchFlaws.subsets(), streamSide: streamFlaws.subsets()}
+
+// evident are a side's flaws of which there is something to be seen: without any, a
+// flaw changes nothing.
+func (k scope) evident(side int) flaw {
+	out := overflown
+	if k.units[side] > 1 {
+		out |= rounded
+	}
+	if len(k.loads) > 0 {
+		out |= restatedBatch
+	}
+	for i, d := range k.deliveries {
+		switch d.fate {
+		case undelivered:
+			out |= droppedByBridge
+		case lost:
+			out |= cutByDrain
+		case tooLate:
+			out |= lateStream
+		}
+		if d.arrived.After(k.cutoff()) {
+			out |= lateBatch
+		}
+		if i > 0 && d.event == k.deliveries[i-1].event {
+			out |= duplicatesBatch | duplicatesStream
 		}
 	}
-	slices.SortStableFunc(out, func(a, b []flaw) int { return len(a) - len(b) })
 	return out
 }
 
-func contains(set, part []flaw) bool {
-	return !slices.ContainsFunc(part, func(f flaw) bool { return !slices.Contains(set, f) })
+// explanations are the smallest sets of flaws that reproduce both sides of a key by
+// itself. Both sides are right if one of them is empty.
+func (k scope) explanations(batch, stream values, m metrics) []flaw {
+	return joined(k.sets(batchSide, batch, m), k.sets(streamSide, stream, m))
 }
 
-// name of a set of flaws, whatever their order.
-func name(set []flaw) string {
-	texts := make([]string, len(set))
-	for i, f := range set {
-		texts[i] = string(f)
+// joined are the unions of one set each.
+func joined(a, b []flaw) []flaw {
+	var out []flaw
+	for _, x := range a {
+		for _, y := range b {
+			out = append(out, x|y)
+		}
 	}
-	slices.Sort(texts)
-	return strings.Join(texts, " + ")
+	return smallest(out)
 }
