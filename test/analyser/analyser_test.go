@@ -41,6 +41,11 @@ var controlTables = []string{"generations", "watermarks", "batch_loads"}
 func (a *analyser) grade(s statement, project string) (wrong []string, note string) {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	out, err := a.analyse(s.SQL, s.Parameters)
+	if err == nil {
+		if behind := a.through(s.SQL); behind != s.SQL {
+			out, err = a.analyse(behind, s.Parameters)
+		}
+	}
 	if err != nil {
 		return []string{"refused by the analyser: " + err.Error()}, ""
 	}
@@ -59,7 +64,7 @@ func (a *analyser) grade(s statement, project string) (wrong []string, note stri
 	}
 	for _, t := range sorted(columns) {
 		for _, c := range sorted(columns[t]) {
-			if n := columns[t][c]; n > 1 && !(s.Purpose == "schedule" && slices.Contains(controlTables, t)) {
+			if n := columns[t][c]; n > 1 && !(s.Purpose == "scheduled" && slices.Contains(controlTables, t)) {
 				say("reads %s.%s %d times", t, c, n)
 			}
 		}
@@ -73,7 +78,7 @@ func (a *analyser) grade(s statement, project string) (wrong []string, note stri
 		return append(wrong, err.Error()), ""
 	}
 	// What is in a table that kappa has made depends on the statements before.
-	unknown := s.Purpose == "schedule" || slices.ContainsFunc(reads, func(r read) bool { return r.table.Made })
+	unknown := s.Written || s.Purpose == "scheduled" || slices.ContainsFunc(reads, func(r read) bool { return r.table.Made })
 	if got := total(cost); s.Processed != got && !unknown {
 		say("reads %d bytes by the tree, %d by the sandbox", got, s.Processed)
 	}

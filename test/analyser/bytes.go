@@ -12,7 +12,7 @@ const day = 24 * time.Hour
 
 // timeOf reads a point in time as rows and parameters hold it.
 func timeOf(text string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999-07:00", "2006-01-02 15:04:05.999999", "2006-01-02T15:04:05.999999", time.DateOnly} {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999-07:00", "2006-01-02 15:04:05.999999", "2006-01-02T15:04:05.999999", "2006-01-02 15:04:05.999999-07", time.DateOnly} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t.UTC(), nil
 		}
@@ -78,12 +78,7 @@ func bytesOf(t *table, columns []string, in func(lo, hi time.Time) (bool, error)
 func processed(reads []read, params map[string]time.Time) (map[string]int64, error) {
 	out := map[string]int64{}
 	for _, r := range reads {
-		n, err := bytesOf(r.table, r.columns, func(lo, hi time.Time) (bool, error) {
-			if r.filter == nil {
-				return true, nil
-			}
-			return matches(r.filter, r.table.Partition, params, lo, hi)
-		})
+		n, err := bytesOf(r.table, r.columns, func(lo, hi time.Time) (bool, error) { return r.in(params, lo, hi) })
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,8 @@ package analyser
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	sql "github.com/goccy/go-googlesql"
 )
@@ -54,8 +56,16 @@ func newAnalyser(tables []*table) (*analyser, error) {
 		folders[path] = c
 		return c, parent.AddCatalog(c)
 	}
+	// Views last: their queries name tables.
+	tables = slices.Clone(tables)
+	slices.SortStableFunc(tables, func(x, y *table) int { return strings.Compare(x.View, y.View) })
 	for _, t := range tables {
 		a.tables[t.id()] = t
+		if t.View != "" {
+			if err := a.lookInto(t); err != nil {
+				return nil, fmt.Errorf("view %s: %w", t.id(), err)
+			}
+		}
 		project, err := folder(a.catalog, t.Project, t.Project)
 		if err != nil {
 			return nil, err
@@ -98,6 +108,68 @@ func (a *analyser) addTable(dataset *sql.SimpleCatalog, t *table) error {
 		}
 	}
 	return dataset.AddTable(st)
+}
+
+// lookInto analyses the query of a view, and holds its columns against those that
+// were recorded.
+func (a *analyser) lookInto(view *table) error {
+	out, err := a.analyse(view.View, nil)
+	if err != nil {
+		return err
+	}
+	node, err := out.ResolvedStatement()
+	if err != nil {
+		return err
+	}
+	query, ok := node.(*sql.ResolvedQueryStmt)
+	if !ok {
+		return fmt.Errorf("it is no query")
+	}
+	list, err := query.OutputColumnList()
+	if err != nil {
+		return err
+	}
+	if len(list) != len(view.Columns) {
+		return fmt.Errorf("its query has %d columns, %d were recorded", len(list), len(view.Columns))
+	}
+	for i, c := range list {
+		name, err := c.Name()
+		if err != nil {
+			return err
+		}
+		col, err := c.Column()
+		if err != nil {
+			return err
+		}
+		have, err := col.Type()
+		if err != nil {
+			return err
+		}
+		want, err := a.typeOf(view.Columns[i].Type)
+		if err != nil {
+			return err
+		}
+		if same, err := have.Equals(want); err != nil || !same || name != view.Columns[i].Name {
+			text, _ := have.DebugString(false)
+			return fmt.Errorf("its query has the column %s %s, where %s %s was recorded", name, text, view.Columns[i].Name, view.Columns[i].Type)
+		}
+	}
+	return nil
+}
+
+// through writes the queries of views in the place of their names: what a statement
+// reads is in the tables behind them.
+func (a *analyser) through(text string) string {
+	for changed := true; changed; { // views of views
+		changed = false
+		for _, t := range a.tables {
+			name := fmt.Sprintf("`%s`.`%s`.`%s`", t.Project, t.Dataset, t.Name)
+			if t.View != "" && strings.Contains(text, name) {
+				text, changed = strings.ReplaceAll(text, name, "("+t.View+")"), true
+			}
+		}
+	}
+	return text
 }
 
 // typeOf returns the type of a name in SQL.

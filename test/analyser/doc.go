@@ -10,10 +10,15 @@
 //  1. catalog.go makes the analyser's catalog of the recorded tables;
 //  2. reads.go analyses a statement and takes from the resolved tree what each scan
 //     of a table reads: its columns, and the partitions that its filter leaves. A
-//     WITH table that is named twice is read twice;
+//     WITH table that is named twice is read twice, and of a view the tables behind it;
 //  3. sizes.go, Google's table of data type sizes written down as it stands in the
 //     documentation, turns that into bytes over the recorded rows (bytes.go);
 //  4. the test holds this against what the statement needs, as it was laid down by
 //     hand: each needed column of each table once, no other (rule C1), and billed
-//     bytes ÷ lower bound = 1.
+//     bytes ÷ lower bound = 1;
+//  5. execute.go runs the statements that the sandbox lacks a type or a function for,
+//     such as those of BIGNUMERIC, on an engine in Go that shares nothing with it, and
+//     the test finds the rows that were laid down for them. Tables are named there as
+//     everywhere: what is analysed and what is run is the same text, but for two
+//     functions that the engine takes in floating point (exactly).
 package analyser

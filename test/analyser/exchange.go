@@ -40,7 +40,10 @@ type statement struct {
 	Parameters []parameter `json:"parameters"`
 	Processed  int64       `json:"processed"`
 	Billed     int64       `json:"billed"`
+	Written    bool        `json:"written"`
 	Needs      []need      `json:"needs"`
+
+	Wants []map[string]*string `json:"wants"`
 }
 
 type parameter struct {

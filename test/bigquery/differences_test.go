@@ -23,9 +23,9 @@ type difference struct {
 	// adapt writes a statement so that the emulator does what is documented; its
 	// meaning stays.
 	adapt func(sql string, st statements.Statement, x *statements.Exchange) string
-	// refusal is the text of the error by which the emulator refuses a statement that
-	// nothing can be done about.
-	refusal string
+	// refusals are texts of the errors by which the emulator refuses a statement that
+	// nothing is done about.
+	refusals []string
 }
 
 func (d difference) in(st statements.Statement) bool {
@@ -33,9 +33,9 @@ func (d difference) in(st statements.Statement) bool {
 }
 
 var (
-	offset = regexp.MustCompile(`\[OFFSET\((\w+)\)\]`)
-	div    = regexp.MustCompile(`DIV\((GREATEST\(MIN\(arrived\) - \S+, 0\) \+ \S+ - 1), `)
-	merged = regexp.MustCompile("(?s)^(MERGE `[^`]*`\\.`([^`]*)`\\.`([^`]*)` AS t.*)INSERT ROW(.*)$")
+	offset  = regexp.MustCompile(`\[OFFSET\((\w+)\)\]`)
+	comment = regexp.MustCompile(`(?m)^-- .*\n`)
+	merged  = regexp.MustCompile("(?s)^(MERGE `[^`]*`\\.`([^`]*)`\\.`([^`]*)` AS t.*)INSERT ROW(.*)$")
 )
 
 // differences are all that are known.
@@ -43,7 +43,7 @@ var differences = []difference{
 	{
 		name:       "array[OFFSET(column)]",
 		reason:     "OFFSET counts from 0; the emulator takes an index that is not a literal as it is, and its engine counts from 1.",
-		statements: []string{"*/evidence*", "why/why*"},
+		statements: []string{"*/evidence*", "*/why*"},
 		adapt: func(sql string, _ statements.Statement, _ *statements.Exchange) string {
 			return offset.ReplaceAllString(sql, "[OFFSET($1 + 1)]")
 		},
@@ -58,14 +58,12 @@ var differences = []difference{
 		name:       "DIV(a + b, c)",
 		reason:     "DIV divides its first argument; the emulator writes an operator between the arguments and no parentheses around them.",
 		statements: []string{"*/evidence*"},
-		adapt: func(sql string, _ statements.Statement, _ *statements.Exchange) string {
-			return div.ReplaceAllString(sql, "DIV(($1), ")
-		},
+		adapt:      func(sql string, _ statements.Statement, _ *statements.Exchange) string { return quotients(sql) },
 	},
 	{
 		name:       "CAST(… AS NUMERIC)",
 		reason:     "NUMERIC has 29 digits and 9 decimals; the emulator casts to its engine's DECIMAL without a size, which has 3 decimals. NUMERIC(38, 9) is the same type by another name.",
-		statements: []string{"decimals/reconcile", "expressions/reconcile", "queries/reconcile", "days/reconcile", "*/evidence*"},
+		statements: []string{"*/reconcile", "*/evidence*"},
 		adapt: func(sql string, _ statements.Statement, _ *statements.Exchange) string {
 			return strings.ReplaceAll(sql, " AS NUMERIC)", " AS NUMERIC(38, 9))")
 		},
@@ -77,11 +75,43 @@ var differences = []difference{
 		adapt:      insertColumns,
 	},
 	{
-		name:       "COUNTIF(…) OVER",
-		reason:     "COUNTIF may be used as a window function; the emulator wraps it in COALESCE and leaves OVER behind that, which its engine does not parse.",
-		statements: []string{"schedule/schedule"},
-		refusal:    `syntax error at or near "OVER"`,
+		name:       "@name in a comment",
+		reason:     "A comment holds no parameters; the emulator counts those that it names.",
+		statements: []string{"*/sample*"},
+		adapt: func(sql string, _ statements.Statement, _ *statements.Exchange) string {
+			return comment.ReplaceAllString(sql, "")
+		},
 	},
+	{
+		name: "scheduled statements",
+		reason: "A scheduled comparison is one MERGE of thirty WITH tables. The emulator does not get through it: COUNTIF(…) OVER is more than its engine parses, " +
+			"it does not find tables by their full names in the middle of it, and writes DIV of a difference without parentheses, so that a list of days has no end. The sandbox and the analyser alone judge it.",
+		statements: []string{"*/scheduled"},
+		refusals:   []string{`syntax error at or near "OVER"`, `Catalog "kappa-demo" does not exist`, "Lists larger than 2^32 elements"},
+	},
+}
+
+// quotients writes the first argument of each DIV in parentheses.
+func quotients(sql string) string {
+	var b strings.Builder
+	for {
+		i := strings.Index(sql, "DIV(")
+		if i < 0 {
+			return b.String() + sql
+		}
+		begin := i + len("DIV(")
+		end, depth := begin, 0
+		for ; end < len(sql) && (depth > 0 || sql[end] != ','); end++ {
+			switch sql[end] {
+			case '(':
+				depth++
+			case ')':
+				depth--
+			}
+		}
+		b.WriteString(sql[:begin] + "(" + quotients(sql[begin:end]) + ")")
+		sql = sql[end:]
+	}
 }
 
 // wholeNumbers writes parameters of the type INT64 into a statement.
@@ -134,7 +164,7 @@ func onEmulator(t *testing.T, x *statements.Exchange, st statements.Statement, w
 		if !d.in(st) {
 			continue
 		}
-		if d.refusal != "" && err != nil && strings.Contains(err.Error(), d.refusal) {
+		if err != nil && slices.ContainsFunc(d.refusals, func(text string) bool { return strings.Contains(err.Error(), text) }) {
 			met[d.name] = true
 			t.Logf("not run on the emulator: %s: %s", d.name, d.reason)
 			return answer{}, false

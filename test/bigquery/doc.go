@@ -1,5 +1,6 @@
 // Package bigquery runs every SQL statement that kappa sends to BigQuery on an
-// independent emulator as well, and compares the rows with those of the sandbox.
+// independent emulator as well, and compares the rows with those of the sandbox. Whole
+// comparisons, by the program kappa, run against both, too (compare_test.go).
 //
 // Its tests have the build tag bigquery. `make test-bigquery` installs the emulator
 // (install.sh, requirements.txt), records the statements (test/statements) and runs

@@ -44,8 +44,12 @@ type Statement struct {
 	Processed  int64           `json:"processed"`  // bytes that the sandbox says it read
 	Billed     int64           `json:"billed"`
 	DryRun     bool            `json:"dry_run"`         // it was never sent to be run
-	Written    bool            `json:"written"`         // not recorded: there is no service at hand that it could be sent to
+	Written    bool            `json:"written"`         // the sandbox lacks a type or a function of it
 	Needs      []Need          `json:"needs,omitempty"` // what it should read; nil: not laid down
+
+	// Wants are rows that it should give, by the columns that matter, numbers as
+	// decimals and NULL as null; nil: not laid down.
+	Wants []map[string]*string `json:"wants,omitempty"`
 }
 
 // Need is what a statement should read of a table: each of the columns once, in

@@ -39,10 +39,11 @@ var furtherScenarios = []scenario{
 		},
 		keys: 22,
 		further: func(t *testing.T, w *world, s *service) {
-			_, err := compare.Explain(t.Context(), compare.Config{Spec: w.spec, Client: s.client, Now: func() time.Time { return at(200) }}, "origin=DEN", at(1), 100)
+			why, err := compare.Explain(t.Context(), compare.Config{Spec: w.spec, Client: s.client, Now: func() time.Time { return at(200) }}, "origin=DEN", at(1), 100)
 			if err != nil {
 				t.Fatal(err)
 			}
+			s.copied(t, why.SQL, at(1))
 		},
 	},
 	{
@@ -56,41 +57,17 @@ var furtherScenarios = []scenario{
 		},
 		keys: 22,
 		further: func(t *testing.T, w *world, s *service) {
-			doc, err := examples.Flights.ReadFile("flights/duplicates.yaml")
-			if err != nil {
-				t.Fatal(err)
-			}
-			set, err := jobspecs.Parse("duplicates.yaml", doc, jobspecs.Vars{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			monitor := set.Monitors[0]
-			monitor.Spec.Dataset = w.dataset
-			for _, exact := range []bool{false, true} {
-				d, err := compare.RunDuplicates(t.Context(), compare.DuplicatesConfig{Spec: monitor, Client: s.client, Exact: exact, Now: func() time.Time { return at(200) },
-					Range: compare.Range{From: at(0), To: at(8)}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if d.Counts.Deliveries == 0 {
-					t.Errorf("no deliveries: %s", d.Rule)
-				}
-			}
+			watchDuplicates(t, w, s, func(*jobspecs.DuplicateMonitor) {})
+			watchDuplicates(t, w, s, func(m *jobspecs.DuplicateMonitor) { m.Spec.Late, m.Spec.Keys = "", nil })
 		},
 	},
 	{
-		name: "schedule",
-		build: func(t *testing.T, name string) *world {
-			w := newWorld(t, name, flightsSpec)
-			w.spec.Spec.History.Dataset = w.dataset
-			w.spec.Spec.Range.Last = jobspecs.Duration(8 * time.Hour)
-			w.standard(flightsAggregation("origin"))
-			w.load("batch_flights", 0, 8)
-			w.flights("batch_flights", "stream_flights", byOrigin)
-			return w
+		name:  "duplicates-of-rollups",
+		build: func(t *testing.T, name string) *world { return rollupsWorld(t, name) },
+		keys:  22,
+		further: func(t *testing.T, w *world, s *service) {
+			watchDuplicates(t, w, s, func(*jobspecs.DuplicateMonitor) {})
 		},
-		keys:    22,
-		further: installSchedule,
 	},
 	{
 		name:  "decimals",
@@ -114,6 +91,32 @@ var furtherScenarios = []scenario{
 	},
 }
 
+// watchDuplicates looks for duplicates by the example's monitor, first as it is run and
+// then with exact counts.
+func watchDuplicates(t *testing.T, w *world, s *service, change func(*jobspecs.DuplicateMonitor)) {
+	doc, err := examples.Flights.ReadFile("flights/duplicates.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := jobspecs.Parse("duplicates.yaml", doc, jobspecs.Vars{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	monitor := set.Monitors[0]
+	monitor.Spec.Dataset = w.dataset
+	change(monitor)
+	for _, exact := range []bool{false, true} {
+		d, err := compare.RunDuplicates(t.Context(), compare.DuplicatesConfig{Spec: monitor, Client: s.client, Exact: exact, Now: func() time.Time { return at(200) },
+			Range: compare.Range{From: at(0), To: at(8)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Counts.Deliveries == 0 {
+			t.Errorf("no deliveries: %s", d.Rule)
+		}
+	}
+}
+
 // installSchedule installs the comparison as a scheduled query, and runs what was
 // installed as the service would.
 func installSchedule(t *testing.T, w *world, s *service) {
@@ -127,7 +130,7 @@ func installSchedule(t *testing.T, w *world, s *service) {
 		t.Fatal(err)
 	}
 	q := s.client.Query(made.SQL)
-	q.Labels = map[string]string{"kappa_phase": "schedule"}
+	q.Labels = map[string]string{"kappa_phase": "scheduled"}
 	q.Parameters = []bigquery.QueryParameter{{Name: "run_time", Value: at(200)}}
 	job, err := q.Run(t.Context())
 	if err != nil {
@@ -149,6 +152,7 @@ func plain(t *testing.T, name, spec string, days bool) *world {
 	hours := []float64{0, 1, 2, 3}
 	if days {
 		hours = []float64{-1, 23, 47} // midnight in Berlin
+		w.within = compare.Range{From: at(-1), To: at(71)}
 	}
 	for i, h := range hours {
 		amount := []string{"1234567890123456.123456789", "0.000000001", "-7.5", "3"}[i]

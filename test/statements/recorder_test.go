@@ -18,7 +18,7 @@ import (
 type recorder struct {
 	mu   sync.Mutex
 	sent []*sent
-	made []Table // tables that were loaded: kappa drops them when it is done
+	made []Table // tables that were made, loaded or not: kappa drops some when it is done
 }
 
 // sent is a statement and the job that it became.
@@ -72,6 +72,8 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch path := req.URL.Path; {
 	case req.Method == http.MethodPost && strings.HasPrefix(path, "/upload/"):
 		r.loaded(req.Header.Get("Content-Type"), body)
+	case req.Method == http.MethodPost && strings.HasSuffix(path, "/tables"):
+		r.created(body)
 	case req.Method == http.MethodPost && strings.HasSuffix(path, "/jobs"):
 		r.submitted(body, answer)
 	case req.Method == http.MethodGet && strings.Contains(path, "/jobs/"):
@@ -89,6 +91,33 @@ func (r *recorder) submitted(body, answer []byte) {
 	defer r.mu.Unlock()
 	r.sent = append(r.sent, &sent{sql: asked.Configuration.Query.Query, params: asked.Configuration.Query.Parameters, dry: asked.Configuration.DryRun,
 		purpose: asked.Configuration.Labels["kappa_phase"], job: made.JobReference.JobID, processed: made.Statistics.Query.Processed})
+}
+
+// created writes down a table, which may never be loaded.
+func (r *recorder) created(body []byte) {
+	var made struct {
+		TableReference struct{ ProjectID, DatasetID, TableID string }
+		Schema         struct{ Fields []Column }
+	}
+	if json.Unmarshal(body, &made) != nil || len(made.Schema.Fields) == 0 {
+		return
+	}
+	of := made.TableReference
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.made = append(r.made, Table{Project: of.ProjectID, Dataset: of.DatasetID, Name: of.TableID, Made: true, Columns: columnsOf(made.Schema.Fields), Rows: []map[string]any{}})
+}
+
+// columnsOf are the columns of the API as the exchange has them.
+func columnsOf(fields []Column) []Column {
+	out := slices.Clone(fields)
+	for i, c := range out {
+		if c.Mode == "" {
+			out[i].Mode = "NULLABLE"
+		}
+		out[i].Type = typeName(bigquery.FieldType(c.Type))
+	}
+	return out
 }
 
 // loaded writes down the table and the rows of a load job: an upload of two parts,
@@ -120,14 +149,7 @@ func (r *recorder) loaded(contentType string, body []byte) {
 		return
 	}
 	to := job.Configuration.Load.DestinationTable
-	t := Table{Project: to.ProjectID, Dataset: to.DatasetID, Name: to.TableID, Made: true, Rows: []map[string]any{}}
-	for _, c := range job.Configuration.Load.Schema.Fields {
-		if c.Mode == "" {
-			c.Mode = "NULLABLE"
-		}
-		c.Type = typeName(bigquery.FieldType(c.Type))
-		t.Columns = append(t.Columns, c)
-	}
+	t := Table{Project: to.ProjectID, Dataset: to.DatasetID, Name: to.TableID, Made: true, Columns: columnsOf(job.Configuration.Load.Schema.Fields), Rows: []map[string]any{}}
 	for lines := json.NewDecoder(second); ; {
 		row := map[string]any{}
 		if lines.Decode(&row) != nil {
@@ -183,8 +205,8 @@ func (r *recorder) take() []*sent {
 	return out
 }
 
-// loadedTables returns what was loaded since the last call.
-func (r *recorder) loadedTables() []Table {
+// madeTables returns the tables that were made or loaded since the last call.
+func (r *recorder) madeTables() []Table {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := r.made

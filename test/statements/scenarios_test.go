@@ -2,6 +2,7 @@ package statements
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,7 +18,8 @@ type scenario struct {
 	needs map[string][]Need // by purpose of the statement
 	// further is what is done after the run; nil: nothing.
 	further func(t *testing.T, w *world, s *service)
-	keys    int64 // that the run must find on either side: a scenario in which nothing is compared shows nothing
+	causes  []string // that the run must name
+	keys    int64    // that the run must find on either side: a scenario in which nothing is compared shows nothing
 }
 
 // The range that every world is loaded for.
@@ -38,12 +40,14 @@ var flightFields = jobspecs.Event{Fields: []jobspecs.Field{{Name: "origin", Type
 var flightMeasures = []jobspecs.Measure{{Name: "flights", Type: "count"}, {Name: "delay_sum", Type: "sum", Field: "delay"}, {Name: "distance_sum", Type: "sum", Field: "distance"}}
 
 // standard gives the world the tables of the flights example.
-func (w *world) standard(agg jobspecs.Aggregation) {
+func (w *world) standard(agg jobspecs.Aggregation) { w.standardOf(agg, flightFields) }
+
+func (w *world) standardOf(agg jobspecs.Aggregation, of jobspecs.Event) {
 	load := jobspecs.BatchLoadSpec{Table: "batch_flights", Keys: w.spec.Spec.KeyFields()}
 	for _, m := range agg.Measures {
 		load.Metrics = append(load.Metrics, jobspecs.Field{Name: m.Name, Type: "INT64"})
 	}
-	w.tables = append(w.tables, tables.Batch(load), tables.Aggregate(agg, flightFields), tables.Raw("raw_flights", flightFields), tables.Late("late_flights", flightFields))
+	w.tables = append(w.tables, tables.Batch(load), tables.Aggregate(agg, of), tables.Raw("raw_flights", of), tables.Late("late_flights", of))
 }
 
 func flightsAggregation(dimensions ...string) jobspecs.Aggregation {
@@ -143,7 +147,7 @@ var flightsNeeds = map[string][]Need{
 	"evidence":  {{"raw_flights", rawColumns, text(at(1)), text(at(5))}, {"late_flights", rawColumns, text(at(1)), text(at(5))}},
 }
 
-var scenarios = append([]scenario{
+var scenarios = slices.Concat([]scenario{
 	{
 		name: "example",
 		build: func(t *testing.T, name string) *world {
@@ -197,42 +201,13 @@ var scenarios = append([]scenario{
 		needs: map[string][]Need{"reconcile": flightsNeeds["reconcile"]}, keys: 22,
 	},
 	{
-		name: "rollups",
-		build: func(t *testing.T, name string) *world {
-			w := newWorld(t, name, flightsSpec)
-			agg := flightsAggregation("origin", "gate")
-			agg.Rollups = [][]string{{"origin"}}
-			w.standard(agg)
-			w.load("batch_flights", 0, 8)
-			w.flights("batch_flights", "stream_flights", byOrigin)
-			for _, r := range w.rows["stream_flights"] {
-				r["rollup"] = "origin"
-			}
-			w.add("stream_flights", with(byOrigin("ORD"), record{"window_start": text(at(0)), "gate": 7, "rollup": "origin,gate"}, values(2, 10, 200), pane(1, 0)))
-			return w
-		},
+		name:  "rollups",
+		build: rollupsWorld,
 		needs: map[string][]Need{"reconcile": needsOf("batch_flights", "stream_flights", []string{"rollup"}, flightColumns...), "evidence": flightsNeeds["evidence"]}, keys: 22,
 	},
 	{
-		name: "shadow-batch",
-		build: func(t *testing.T, name string) *world {
-			w := newWorld(t, name, flightsSpec)
-			w.spec.Spec.Batch.Shadow = "flights_shadow_x"
-			w.spec.Spec.Batch.Table = "stream_flights_shadow_x"
-			w.standard(flightsAggregation("origin"))
-			beside := flightsAggregation("origin")
-			beside.Table = "stream_flights_shadow_x"
-			w.tables = append(w.tables, tables.Aggregate(beside, flightFields))
-			w.writer("flights_shadow_x-0", 1, record{"job_group": "flights_shadow_x", "kind": "backfill", "state": "drained", "window_from": loadedFrom, "window_to": loadedTo})
-			w.flights("stream_flights_shadow_x", "stream_flights", byOrigin)
-			for _, r := range w.rows["stream_flights_shadow_x"] {
-				for k, v := range pane(1, 0) {
-					r[k] = v
-				}
-				r["job"] = "flights_shadow_x-0"
-			}
-			return w
-		},
+		name:  "shadow-batch",
+		build: shadowBatch,
 		needs: map[string][]Need{"reconcile": {
 			{"stream_flights_shadow_x", append([]string{"window_start", "job", "generation", "pane"}, flightColumns...), loadedFrom, loadedTo},
 			{"stream_flights", append([]string{"window_start", "job", "generation", "pane"}, flightColumns...), loadedFrom, loadedTo},
@@ -268,4 +243,19 @@ var scenarios = append([]scenario{
 		},
 		needs: map[string][]Need{"reconcile": needsOf("batch_flights", "stream_flights", nil, "gate", "slot", "origin", "flights", "delay_min", "delay_max")}, keys: 22,
 	},
-}, furtherScenarios...)
+}, furtherScenarios, typeScenarios, causeScenarios, viewScenarios, scheduleScenarios)
+
+// rollupsWorld is a world whose stream side holds several sets of dimensions.
+func rollupsWorld(t *testing.T, name string) *world {
+	w := newWorld(t, name, flightsSpec)
+	agg := flightsAggregation("origin", "gate")
+	agg.Rollups = [][]string{{"origin"}}
+	w.standard(agg)
+	w.load("batch_flights", 0, 8)
+	w.flights("batch_flights", "stream_flights", byOrigin)
+	for _, r := range w.rows["stream_flights"] {
+		r["rollup"] = "origin"
+	}
+	w.add("stream_flights", with(byOrigin("ORD"), record{"window_start": text(at(0)), "gate": 7, "rollup": "origin,gate"}, values(2, 10, 200), pane(1, 0)))
+	return w
+}

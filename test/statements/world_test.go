@@ -17,6 +17,7 @@ import (
 	"google.golang.org/api/option"
 
 	"github.com/kappa-migrate/kappa/compare"
+	"github.com/kappa-migrate/kappa/compare/report"
 	"github.com/kappa-migrate/kappa/internal/tables"
 	"github.com/kappa-migrate/kappa/jobspecs"
 	sandbox "github.com/kappa-migrate/kappa/sandbox/bigquery"
@@ -49,16 +50,21 @@ type world struct {
 	dataset string
 	spec    *jobspecs.Comparison
 	tables  []tables.Table
-	views   map[string]string // name → query
+	views   []view // in the order in which they are made
 	rows    map[string][]record
 	events  int
+	within  compare.Range // what is compared, where the clock says what is settled; zero: eight hours
 }
+
+type view struct{ name, query string }
 
 // service is a BigQuery and a recorded client of it.
 type service struct {
 	client *bigquery.Client
 	addr   string
 	rec    *recorder
+
+	refused []Statement // that the sandbox lacks a function for
 }
 
 func start(t *testing.T) *service {
@@ -83,7 +89,7 @@ func start(t *testing.T) *service {
 // for eight hours.
 func newWorld(t *testing.T, name, spec string) *world {
 	t.Helper()
-	w := &world{dataset: strings.ReplaceAll(name, "-", "_"), rows: map[string][]record{}, views: map[string]string{}}
+	w := &world{dataset: strings.ReplaceAll(name, "-", "_"), rows: map[string][]record{}}
 	set, err := jobspecs.Parse(name+".yaml", []byte(strings.ReplaceAll(spec, "DATASET", w.dataset)), jobspecs.Vars{})
 	if err != nil {
 		t.Fatal(err)
@@ -154,8 +160,8 @@ func (w *world) create(t *testing.T, s *service) {
 			must(ds.Table(table.Name).Inserter().Put(ctx, part))
 		}
 	}
-	for name, query := range w.views {
-		must(ds.Table(name).Create(ctx, &bigquery.TableMetadata{ViewQuery: query}))
+	for _, v := range w.views {
+		must(ds.Table(v.name).Create(ctx, &bigquery.TableMetadata{ViewQuery: v.query}))
 	}
 }
 
@@ -166,7 +172,12 @@ func (w *world) exchange(ctx context.Context, s *service) ([]Table, error) {
 	for it := s.client.Dataset(w.dataset).Tables(ctx); ; {
 		table, err := it.Next()
 		if errors.Is(err, iterator.Done) {
-			return append(out, s.rec.loadedTables()...), nil
+			for _, made := range s.rec.madeTables() { // those that are gone again
+				if !slices.ContainsFunc(out, func(t Table) bool { return t.ID() == made.ID() }) {
+					out = append(out, made)
+				}
+			}
+			return out, nil
 		}
 		if err != nil {
 			return nil, err
@@ -177,7 +188,7 @@ func (w *world) exchange(ctx context.Context, s *service) ([]Table, error) {
 		}
 		_, ours := w.rows[table.TableID]
 		ours = ours || slices.ContainsFunc(w.tables, func(t tables.Table) bool { return t.Name == table.TableID })
-		x := Table{Made: !ours && w.views[table.TableID] == "", Project: project, Dataset: w.dataset, Name: table.TableID, View: md.ViewQuery, Rows: []map[string]any{}}
+		x := Table{Made: !ours && md.ViewQuery == "", Project: project, Dataset: w.dataset, Name: table.TableID, View: md.ViewQuery, Rows: []map[string]any{}}
 		if md.TimePartitioning != nil {
 			x.Partition = md.TimePartitioning.Field
 		}
@@ -211,20 +222,28 @@ func typeName(t bigquery.FieldType) string {
 	return string(t)
 }
 
+// now is long after all that there is.
+func (w *world) now() time.Time {
+	if end := w.within.To; !end.IsZero() {
+		return end.AddDate(0, 0, 8)
+	}
+	return at(200)
+}
+
 // run compares, and writes every report: a view may not send anything.
 func (w *world) run(t *testing.T, s *service, r compare.Range) *compare.Result {
 	t.Helper()
 	if r.From.IsZero() && w.spec.Spec.Batch.Settled() == jobspecs.SettledByClock {
-		r = compare.Range{From: at(-1), To: at(71)} // nothing else says where to begin
-		if w.spec.Spec.Alignment.TimeZone == "" {
-			r = compare.Range{From: at(0), To: at(8)}
+		r = compare.Range{From: at(0), To: at(8)} // nothing else says where to begin
+		if !w.within.From.IsZero() {
+			r = w.within
 		}
 	}
-	res, err := compare.Run(t.Context(), compare.Config{Spec: w.spec, Client: s.client, Range: r, Now: func() time.Time { return at(200) }})
+	res, err := compare.Run(t.Context(), compare.Config{Spec: w.spec, Client: s.client, Range: r, Now: w.now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := res.WriteJSON(io.Discard); err != nil {
+	if err := report.WriteJSON(io.Discard, res); err != nil {
 		t.Fatal(err)
 	}
 	return res
