@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -139,31 +137,6 @@ func needsFields(part map[string]any) bool {
 		}
 	}
 	return false
-}
-
-// TestGuideLinks: what the guide points at is there.
-func TestGuideLinks(t *testing.T) {
-	page := read(t, guide)
-	for _, l := range link.FindAllStringSubmatch(page, -1) {
-		file := l[1]
-		if strings.Contains(file, "://") {
-			continue
-		}
-		there := page
-		if file != "" {
-			target := filepath.Join("../../docs", file)
-			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s: %v", l[0], err)
-				continue
-			}
-			if there = ""; strings.HasSuffix(file, ".md") {
-				there = read(t, target)
-			}
-		}
-		if l[2] != "" && !slices.Contains(anchors(there), l[2][1:]) {
-			t.Errorf("%s: there is no such heading", l[0])
-		}
-	}
 }
 
 // TestGuideMetrics: the guide's table has every metric of a bridge, with its
