@@ -9,11 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	pb "cloud.google.com/go/dataflow/apiv1beta3/dataflowpb"
 
 	"github.com/kappa-migrate/kappa/deploy"
 	"github.com/kappa-migrate/kappa/internal/child"
@@ -184,12 +185,7 @@ func (o order) start(t testing.TB) *process {
 		t.Fatal(err)
 	}
 	p := &process{Cmd: exec.CommandContext(t.Context(), binary)}
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "KAPPA_TEST_") { // else it would be a worker
-			p.Env = append(p.Env, v)
-		}
-	}
-	p.Env = append(p.Env, orderEnv+"="+string(text))
+	p.Env = append(os.Environ(), orderEnv+"="+string(text))
 	p.Stdout, p.Stderr = &p.out, &p.err
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
@@ -223,5 +219,22 @@ func (p *process) stopped(t testing.TB) {
 	var s syscall.WaitStatus
 	if _, err := syscall.Wait4(p.Process.Pid, &s, syscall.WUNTRACED, nil); err != nil || !s.Stopped() {
 		t.Fatalf("was not stopped: %v, %v, %s", s, err, p.out.Bytes())
+	}
+}
+
+// end has no job of the group run any more: of hundreds of groups there would be as
+// many processes, each of which reports all the time.
+func (g *group) end() {
+	g.Helper()
+	for i := range 3 {
+		jobs, err := g.jobs.Client.Named(g.Context(), g.job.JobName(i))
+		if err != nil {
+			g.Fatal(err)
+		}
+		for _, j := range jobs {
+			if !dataflowapi.Terminal(j.GetCurrentState()) {
+				g.request(j.GetId(), pb.JobState_JOB_STATE_CANCELLED)
+			}
+		}
 	}
 }

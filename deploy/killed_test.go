@@ -255,7 +255,9 @@ func (s *site) deployed(c killedScenario, step int, taken bool) (outcome, answer
 	if a.Error != "" || a.Pending || a.Launches != 0 {
 		s.Errorf("%s, step %d, taken %v: %+v", c.name, step, taken, a)
 	}
-	return g.outcome(), a
+	got := g.outcome()
+	g.end()
+	return got, a
 }
 
 // invariant D2: wherever a deployment is killed, the same command goes on with it

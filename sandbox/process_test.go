@@ -30,8 +30,11 @@ import (
 	"github.com/kappa-migrate/kappa/sandbox/sandboxtest"
 )
 
-// buildProgram builds kappa-sandbox once.
-var buildProgram = sync.OnceValues(func() (string, error) {
+// program is kappa-sandbox: the one in KAPPA_BIN_DIR, else one that is built once.
+var program = sync.OnceValues(func() (string, error) {
+	if bin := os.Getenv("KAPPA_BIN_DIR"); bin != "" {
+		return filepath.Join(bin, sandboxchild.Program), nil
+	}
 	dir, err := os.MkdirTemp("", "kappa-sandbox-test-")
 	if err != nil {
 		return "", err
@@ -62,7 +65,7 @@ func removeProgram() {
 // as the pipeline. It returns the file that a job writes its process id to.
 func useProgram(t *testing.T) (pidFile string) {
 	t.Helper()
-	path, err := buildProgram()
+	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}

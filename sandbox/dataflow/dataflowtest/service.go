@@ -2,11 +2,9 @@ package dataflowtest
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"testing"
 	"time"
 
@@ -52,25 +50,6 @@ type Config struct {
 	Objects    map[string]string    // object by BUCKET/OBJECT, beside the template
 	Dir        string
 	Script     dataflow.Script // nil: the service does what it does
-}
-
-// SetWorker makes the children that this process starts from now on fake
-// workers with these behaviours, if they are started from the path that it
-// returns. Jobs that are launched later can behave otherwise: call it again.
-func SetWorker(t testing.TB, behaviours map[string]Behaviour) (binary string) {
-	t.Helper()
-	if behaviours == nil {
-		behaviours = map[string]Behaviour{}
-	}
-	list, err := json.Marshal(behaviours)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if binary, err = os.Executable(); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv(behaviourEnv, string(list))
-	return binary
 }
 
 // Start starts the service with fake workers, closes it when the test ends,

@@ -1,170 +1,76 @@
 // Package dataflowtest helps tests that need a Dataflow service with jobs that
-// behave as told: the emulator of package dataflow with a fake worker, which
-// is the test binary itself, started again, and speaks the protocol of
-// internal/worker.
+// behave as told: the emulator of package dataflow with a fake worker, a small
+// program that is built once for each test binary.
 //
 // The TestMain of a package that uses it calls Main.
 package dataflowtest
 
 import (
-	"bufio"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
-	"strings"
+	"os/exec"
+	"path/filepath"
+	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/kappa-migrate/kappa/internal/worker"
+	"github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest/fake"
 )
 
-// behaviourEnv holds the behaviours, by job, as JSON. Its presence makes the
-// test binary a worker.
-const behaviourEnv = "KAPPA_TEST_WORKER"
-
 // Behaviour is what a fake worker does.
-type Behaviour struct {
-	Sources    []string      // subscriptions, projects/P/subscriptions/S; nil: one, named after the job
-	StartAfter time.Duration // how long until it reads its sources
-	DrainTakes time.Duration // from the drain command until it is drained
-	Hold       bool          // the drain never ends
-	NoDrained  bool          // exits without reporting that it drained
-	DrainExit  int           // exit code after a drain
-	ExitAfter  time.Duration // exits without a drain; 0: does not
-	Exit       int           // its code
-	Unknown    bool          // never knows a watermark
-	Still      bool          // its watermarks do not move
-	Live       bool          // its watermarks are what the clock says
-	ErrorEvery time.Duration // logs an error; 0: never
-	Batch      bool          // has no sources
+type Behaviour = fake.Behaviour
 
-	NoTakeOver    bool          // refuses to take over from the job that it is to update
-	TakeOverAfter time.Duration // how long until it takes over, or refuses to
-	IgnoreUpdate  bool          // begins to read, as if it were launched for the first time
-}
-
-// firstWatermark is where the fake watermarks start; they gain an hour a report.
-var firstWatermark = time.Date(2001, 1, 8, 0, 0, 0, 0, time.UTC)
-
-const reportEvery = 20 * time.Millisecond
+// workerDir is where the fake worker is built.
+var workerDir string
 
 // Main runs the tests of a package and exits; the tests fail if they leave
-// goroutines behind. If this process was started as a worker, it runs the fake
-// worker instead.
+// goroutines behind.
 func Main(m *testing.M) {
-	if b := os.Getenv(behaviourEnv); b != "" {
-		os.Exit(work(b, os.Args[1:]))
+	var err error
+	if workerDir, err = os.MkdirTemp("", "kappa-fake-worker-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	// The Storage client's opencensus starts this one in an init function.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+	goleak.VerifyTestMain(m,
+		// The Storage client's opencensus starts this one in an init function.
+		goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"),
+		goleak.Cleanup(func(code int) {
+			_ = os.RemoveAll(workerDir)
+			os.Exit(code)
+		}))
 }
 
-func work(behaviours string, args []string) int {
-	flags := flag.NewFlagSet("kappa-pipeline", flag.ContinueOnError)
-	job := flags.String("job", "", "")
-	update := flags.Bool("update", false, "")
-	input := flags.String("inputSubscription", "", "what a template that is not kappa's reads")
-	for _, name := range []string{"jobspec", "generation", "archive", "files", "table", "maxbytes", "from", "to", "shadow", "runner", "control", "transform_name_mapping", "outputTableSpec", "outputDeadletterTable"} {
-		flags.String(name, "", "")
+// workerProgram builds the fake worker. It is built as it is, also for tests that
+// run under the race detector: it is none of what they look at.
+var workerProgram = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(workerDir, "worker")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "github.com/kappa-migrate/kappa/sandbox/dataflow/dataflowtest/fake/worker")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the fake worker: %w\n%s", err, out)
 	}
-	if err := flags.Parse(args); err != nil {
-		return 2
-	}
-	all := map[string]Behaviour{}
-	if err := json.Unmarshal([]byte(behaviours), &all); err != nil {
-		fmt.Fprintln(os.Stderr, "level=ERROR msg=behaviours error="+err.Error())
-		return 2
-	}
-	b, ok := all[*job]
-	if !ok {
-		b = all[""]
-	}
-	if *input != "" {
-		b.Sources = strings.Split(*input, ",")
-	}
-	if b.Sources == nil && !b.Batch {
-		b.Sources = []string{"projects/test/subscriptions/" + *job}
-	}
-	commands := make(chan worker.Command)
-	go func() {
-		in := bufio.NewScanner(os.Stdin)
-		for in.Scan() {
-			var c worker.Command
-			if err := json.Unmarshal(in.Bytes(), &c); err != nil {
-				fmt.Fprintln(os.Stderr, "level=ERROR msg=command error="+err.Error())
-				os.Exit(2)
-			}
-			commands <- c
-		}
-		os.Exit(3) // the service is gone
-	}()
-	fmt.Fprintf(os.Stderr, "level=INFO msg=started args=%q\n", strings.Join(args, " "))
-	return run(b, *update, commands)
-}
+	return path, nil
+})
 
-func run(b Behaviour, update bool, commands <-chan worker.Command) int {
-	started := time.Now()
-	drainAt := time.Time{} // zero: no drain asked for
-	errorAt := started     // the newest
-	tick := time.NewTicker(reportEvery)
-	defer tick.Stop()
-	for n := 0; ; n++ {
-		r := worker.Report{Counters: map[string]int64{worker.CounterMessages: int64(n * 10)}}
-		r.Running = time.Since(started) >= b.StartAfter
-		if update && !b.IgnoreUpdate {
-			due := time.Since(started) >= b.TakeOverAfter
-			if due && b.NoTakeOver {
-				fmt.Fprintln(os.Stderr, "level=ERROR msg=\"the coder of step Count has changed\"")
-				return 1
-			}
-			r.TookOver, r.Running = due, r.Running && due
-		}
-		draining := !drainAt.IsZero()
-		r.Drained = draining && !b.Hold && time.Since(drainAt) >= b.DrainTakes
-		for _, s := range b.Sources {
-			src := worker.Source{Subscription: s, Watermark: firstWatermark.Add(time.Duration(n) * time.Hour), AtMaximum: draining, Held: int64(n)}
-			switch {
-			case b.Still:
-				src.Watermark = firstWatermark
-			case b.Live:
-				src.Watermark = time.Now()
-			case b.Unknown:
-				src = worker.Source{Subscription: s}
-			}
-			r.Sources = append(r.Sources, src)
-		}
-		if b.ErrorEvery > 0 && time.Since(errorAt) >= b.ErrorEvery {
-			errorAt = time.Now()
-			fmt.Fprintln(os.Stderr, "level=ERROR msg=\"no more crackers\"")
-		}
-		finished := r.Drained
-		r.Drained = r.Drained && !b.NoDrained
-		line, err := json.Marshal(r)
-		if err != nil {
-			return 2
-		}
-		fmt.Println(string(line))
-		if finished {
-			fmt.Fprintln(os.Stderr, "level=WARN msg=leaving")
-			return b.DrainExit
-		}
-		if b.ExitAfter > 0 && time.Since(started) >= b.ExitAfter {
-			fmt.Fprintln(os.Stderr, "level=ERROR msg=\"out of cheese\"")
-			return b.Exit
-		}
-		select {
-		case c := <-commands:
-			if c.Do != worker.Drain {
-				fmt.Fprintf(os.Stderr, "level=ERROR msg=unknown command=%s\n", c.Do)
-				return 2
-			}
-			if drainAt.IsZero() {
-				drainAt = time.Now()
-			}
-		case <-tick.C:
-		}
+// SetWorker makes the children that this process starts from now on fake
+// workers with these behaviours, if they are started from the path that it
+// returns. Jobs that are launched later can behave otherwise: call it again.
+func SetWorker(t testing.TB, behaviours map[string]Behaviour) (binary string) {
+	t.Helper()
+	if workerDir == "" {
+		t.Fatal("the TestMain of this package does not call dataflowtest.Main")
 	}
+	if behaviours == nil {
+		behaviours = map[string]Behaviour{}
+	}
+	list, err := json.Marshal(behaviours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if binary, err = workerProgram(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(fake.Env, string(list))
+	return binary
 }
