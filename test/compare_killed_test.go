@@ -163,4 +163,11 @@ func TestKilledComparison(t *testing.T) {
 	if other := run(); other.Resumed != 0 || asked.Load() != 5 {
 		t.Errorf("of another spec: %d resumed, %d asked for", other.Resumed, asked.Load())
 	}
+	kill()
+	if err := client.Dataset("kappa").Table("old_flights").Inserter().Put(t.Context(), []flightRow{{"DEN", start, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if other := run(); other.Resumed != 0 || other.Counts.Missing != 1 {
+		t.Errorf("of a table that was written to since: %d resumed, %+v", other.Resumed, other.Counts)
+	}
 }

@@ -3,6 +3,10 @@
 // Package demo runs the real demo, the whole platform in real processes, and
 // holds its summary against numbers that are computed here from the input
 // alone. It takes minutes, so it has a build tag: `make test-demo`.
+//
+// Every test has copies of the programs in a folder of its own, so that it can tell
+// its processes from all others, and demos beside each other. The one that is held
+// against limits of time and memory, TestGuide, runs alone: it is not parallel.
 package demo
 
 import (
@@ -164,17 +168,6 @@ func processes(dir string) []string {
 	return out
 }
 
-func waitForNone(t *testing.T, dir string) {
-	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
-	for len(processes(dir)) > 0 {
-		if time.Now().After(deadline) {
-			t.Fatalf("still running: %q", processes(dir))
-		}
-		time.Sleep(20 * time.Millisecond) // between two looks, with a deadline
-	}
-}
-
 func runDemo(t *testing.T, bin string, args ...string) summary {
 	t.Helper()
 	out := t.TempDir()
@@ -184,6 +177,12 @@ func runDemo(t *testing.T, bin string, args ...string) summary {
 	if err != nil {
 		t.Fatalf("kappa demo %q: %v\n%s", args, err, text)
 	}
+	return readSummary(t, out)
+}
+
+// readSummary reads what a demo has left in its folder.
+func readSummary(t *testing.T, out string) summary {
+	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(out, "summary.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +196,7 @@ func runDemo(t *testing.T, bin string, args ...string) summary {
 			t.Errorf("report %s: %v", report, err)
 		}
 	}
-	t.Logf("%q: %s", args, raw)
+	t.Logf("%s", raw)
 	return s
 }
 
@@ -241,8 +240,9 @@ func check(t *testing.T, s summary, want numbers, duplicates float64) {
 	}
 }
 
-func TestDefaults(t *testing.T) {
-	s := runDemo(t, binaries(t))
+// checkDefaults holds the summary of a demo without flags against what it must be.
+func checkDefaults(t *testing.T, s summary) {
+	t.Helper()
 	check(t, s, numbers{Events: 115_245, Windows: 16_459, Exact: 15_728, Mismatch: 644, Extra: 87}, 0.01)
 	if pct := must(s.ExactPct.Float64()); math.Round(pct*100) != 9556 {
 		t.Errorf("exact_pct %s, want 95.56", s.ExactPct)
@@ -266,8 +266,11 @@ func TestDefaults(t *testing.T) {
 
 // TestOtherInputs: nothing may be tuned to one file, cut-off or fraction.
 func TestOtherInputs(t *testing.T) {
-	bin, all := binaries(t), readWeek(t)
+	t.Parallel()
+	all := readWeek(t)
 	t.Run("reordered plain CSV, strict cut-off, many duplicates", func(t *testing.T) {
+		t.Parallel()
+		bin := binaries(t)
 		part := all[20_000:32_000]
 		path := filepath.Join(t.TempDir(), "part.csv")
 		var b strings.Builder
@@ -281,6 +284,8 @@ func TestOtherInputs(t *testing.T) {
 		check(t, runDemo(t, bin, "--input", path, "--batch-cutoff", "15m", "--duplicates", "0.2"), expect(part, 15*time.Minute), 0.2)
 	})
 	t.Run("Parquet, one airport, generous cut-off, no duplicates", func(t *testing.T) {
+		t.Parallel()
+		bin := binaries(t)
 		part := slices.DeleteFunc(slices.Clone(all), func(f flight) bool { return f.origin != "ATL" })
 		type row struct {
 			Date        time.Time `parquet:"date,timestamp(microsecond)"`
@@ -302,6 +307,7 @@ func TestOtherInputs(t *testing.T) {
 }
 
 func TestTwiceAtOnce(t *testing.T) {
+	t.Parallel()
 	bin, part := binaries(t), readWeek(t)[:4_000]
 	path := filepath.Join(t.TempDir(), "part.csv")
 	var b strings.Builder
@@ -327,9 +333,11 @@ func TestTwiceAtOnce(t *testing.T) {
 // too short to be met by the clock; the tests of internal/demo interrupt them
 // by name.
 func TestCtrlC(t *testing.T) {
-	bin := binaries(t)
+	t.Parallel()
 	for _, after := range []time.Duration{0, time.Second, 3 * time.Second, 8 * time.Second, 20 * time.Second, 32 * time.Second} {
 		t.Run(after.String(), func(t *testing.T) {
+			t.Parallel()
+			bin := binaries(t)
 			cmd := exec.Command(filepath.Join(bin, "kappa"), "demo", "--out", t.TempDir())
 			read, write := io.Pipe()
 			cmd.Stdout, cmd.Stderr = io.Discard, write
@@ -364,6 +372,7 @@ func TestCtrlC(t *testing.T) {
 // TestKilledDemoLeavesNothing: SIGKILL gives the demo no chance to clean up;
 // its children must end by themselves.
 func TestKilledDemoLeavesNothing(t *testing.T) {
+	t.Parallel()
 	bin := binaries(t)
 	cmd := exec.Command(filepath.Join(bin, "kappa"), "demo", "--out", t.TempDir())
 	if err := cmd.Start(); err != nil {

@@ -17,8 +17,9 @@ import (
 
 var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 
-// TestGuide runs every command of the guide, in order, in one shell, against
-// the sandbox that a demo left up, as the guide says.
+// TestGuide runs a demo without any flag but --keep, checks its numbers, and then
+// runs every command of the guide, in order, in one shell, against the sandbox
+// that the demo left up, as the guide says.
 func TestGuide(t *testing.T) {
 	bin := binaries(t)
 	dir := t.TempDir()
@@ -52,6 +53,7 @@ func TestGuide(t *testing.T) {
 		waitForNone(t, bin)
 	})
 	waitForFile(t, filepath.Join(dir, "out/demo/sandbox.env"), 3*time.Minute)
+	checkDefaults(t, readSummary(t, filepath.Join(dir, "out/demo")))
 
 	shell := exec.Command("bash", "-xc", script)
 	shell.Dir = dir
@@ -105,5 +107,16 @@ func waitForFile(t *testing.T, path string, limit time.Duration) {
 			t.Fatalf("%s is not there after %s", path, limit)
 		}
 		time.Sleep(50 * time.Millisecond) // between two looks, with a deadline
+	}
+}
+
+func waitForNone(t *testing.T, dir string) {
+	t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for len(processes(dir)) > 0 {
+		if time.Now().After(deadline) {
+			t.Fatalf("still running: %q", processes(dir))
+		}
+		time.Sleep(20 * time.Millisecond) // between two looks, with a deadline
 	}
 }

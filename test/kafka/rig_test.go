@@ -41,9 +41,8 @@ const patience = 60 * time.Second
 // rig is one test's topic, destination and bridges.
 type rig struct {
 	*testing.T
-	name    string // of the topic, the group, and the destination
-	ctx     context.Context
-	options []kgo.Opt
+	name string // of the topic, the group, and the destination
+	ctx  context.Context
 
 	// source and spec are merged into the spec.
 	source map[string]any

@@ -20,4 +20,4 @@ if ! cmp -s test/report/package-lock.json "$modules/installed.json"; then
 	(cd "$modules" && npm ci --ignore-scripts --no-audit --no-fund)
 	cp test/report/package-lock.json "$modules/installed.json"
 fi
-exec node test/report/check.mjs "$modules" compare/testdata out/report
+exec node test/report/check.mjs "$modules" compare/report/testdata out/report
