@@ -7,13 +7,14 @@
 //	go run ./test/rules --run Acks   those whose words or test match
 //	go run ./test/rules --list       what is broken and which test must notice
 //
-// Flow: every mutation's old text must stand exactly once in its file. For
-// each package a test binary is built in which all its mutations are switched
-// off (combine.go); those that cannot be combined get binaries of their own. The
-// tests must pass as they are; then, with each mutation in turn, the one test
-// that it names must fail. A mutation that is not noticed, no longer applies or
-// does not build fails the run, and so does a test that is not there, is
-// skipped or fails without the mutation.
+// Flow: every mutation's old text must stand exactly once in its file. For each
+// package a test binary is built in which all its mutations are switched off
+// (combine.go); those that cannot be combined get binaries of their own. The
+// tests must pass as they are; then, with each mutation, the one test that it
+// names must fail. Several tests run at a time: those that notice a mutation by
+// waiting in vain would keep all others waiting. A mutation that is not noticed,
+// no longer applies or does not build fails the run, and so does a test that is
+// not there, is skipped or fails without the mutation.
 //
 // Invariants:
 //

@@ -23,7 +23,7 @@ func main() {
 
 // mutations are all of them, in the order of the rules.
 func mutations() []mutation {
-	return slices.Concat(bridgeMutations, pipelineMutations, deployMutations, rolloutMutations, compareMutations, everywhereMutations)
+	return slices.Concat(bridgeMutations, pipelineMutations, deployMutations, rolloutMutations, compareMutations, verdictMutations, everywhereMutations)
 }
 
 // rules breaks the rules that the arguments select.
@@ -32,7 +32,7 @@ func rules(ctx context.Context, all []mutation, args []string, out io.Writer) er
 	rule := flags.String("rule", "", "only these `rules`, separated by commas")
 	words := flags.String("run", "", "only mutations whose words or test match this `regexp`")
 	list := flags.Bool("list", false, "list the mutations and run nothing")
-	jobs := flags.Int("jobs", 2, "packages at a time")
+	jobs := flags.Int("jobs", 2, "test binaries built at a time; twice as many tests are run at a time")
 	timeout := flags.Duration("timeout", 90*time.Second, "longest time for one test")
 	times := flags.Int("times", 1, "`runs` of each mutation's test, all of which must notice it: finds those that notice by chance")
 	verbose := flags.Bool("v", false, "show what each red test says")
@@ -65,7 +65,7 @@ func rules(ctx context.Context, all []mutation, args []string, out io.Writer) er
 		}
 		return nil
 	}
-	return execute(ctx, chosen, config{jobs: *jobs, timeout: *timeout, times: *times}, *verbose, out)
+	return execute(ctx, chosen, config{jobs: *jobs, tests: 2 * *jobs, timeout: *timeout, times: *times}, *verbose, out)
 }
 
 // execute runs mutations and says what came of them.

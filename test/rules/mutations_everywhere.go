@@ -21,7 +21,7 @@ var everywhereMutations = []mutation{
 
 	{Rule: "A3", Breaks: "the shares of a comparison's JSON cannot be read back as they are",
 		File: "compare/ratio.go", Old: "v := ratioJSON{Num: r.Num, Den: r.Den}", New: `v := ratioJSON{Num: r.Num, Den: "100"}`,
-		Test: "TestJSONReadsBack"},
+		Test: "TestJSONReadsBack", In: "compare/report"},
 
 	{Rule: "A4", Breaks: "a forgotten variable sends production data to an emulator",
 		File: "internal/gcp/gcp.go", Old: `if os.Getenv(v) != "" {`, New: `if os.Getenv(v) != "" && v == EnvPubSub {`,

@@ -22,7 +22,8 @@ import (
 type config struct {
 	root    string // of the module
 	temp    string // for all that is written
-	jobs    int    // packages at a time
+	jobs    int    // test binaries built at a time
+	tests   int    // tests run at a time
 	timeout time.Duration
 	times   int          // that each mutation must be noticed
 	say     func(result) // called once for each package and each mutation, never twice at a time
@@ -68,26 +69,41 @@ func run(ctx context.Context, cfg config, all []mutation) (bad int) {
 		}
 		cfg.say(r)
 	}
-	slots := make(chan struct{}, cfg.jobs)
+	builds, tests := make(slots, cfg.jobs), make(slots, cfg.tests)
 	var wg sync.WaitGroup
 	for i, p := range packages {
-		slots <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			r := packageRun{config: cfg, pkg: p, name: fmt.Sprint("package", i), all: all, numbers: byPackage[p], say: say}
-			r.run(ctx)
-		})
+		r := packageRun{config: cfg, builds: builds, runs: tests, pkg: p, name: fmt.Sprint("package", i), all: all, numbers: byPackage[p], say: say}
+		builds.take() // here, so that they are built in this order
+		wg.Go(func() { r.run(ctx) })
 	}
 	wg.Wait()
 	return bad
 }
 
+// slots are how much may go on at a time.
+type slots chan struct{}
+
+func (s slots) take() { s <- struct{}{} }
+func (s slots) free() { <-s }
+
+// each calls fn for each of a list, as many at a time as there are slots.
+func each[T any](s slots, list []T, fn func(T)) {
+	var wg sync.WaitGroup
+	for _, e := range list {
+		s.take()
+		wg.Go(func() {
+			defer s.free()
+			fn(e)
+		})
+	}
+	wg.Wait()
+}
+
 // packageRun runs the tests of one package.
 type packageRun struct {
 	config
+	builds  slots // for go test -c
+	runs    slots // for tests: more, since a test that notices often does so by waiting
 	pkg     string
 	name    string // for files
 	all     []mutation
@@ -97,26 +113,18 @@ type packageRun struct {
 	normal  map[test]time.Duration // that a test takes as it is
 }
 
+// run begins with a slot for building, which it frees.
 func (r *packageRun) run(ctx context.Context) {
 	began := time.Now()
 	binary, combined, err := r.prepare(ctx)
+	r.builds.free()
 	defer os.Remove(binary)
 	res := result{pkg: r.pkg, err: err}
 	if err == nil {
-		r.normal = map[test]time.Duration{}
-		for _, t := range r.tests() {
-			began := time.Now()
-			out, text := r.runTest(ctx, binary, "", t, r.timeout)
-			r.normal[t] = time.Since(began)
-			if out != passed {
-				res.output += text
-				res.err = errors.Join(res.err, fmt.Errorf("%s %s without any mutation", t, out))
-			}
-			res.tests++
-		}
+		r.asItIs(ctx, binary, &res)
 	}
 	r.say(began, res)
-	for _, n := range r.numbers {
+	each(r.runs, r.numbers, func(n int) {
 		if ctx.Err() != nil {
 			return
 		}
@@ -130,7 +138,25 @@ func (r *packageRun) run(ctx context.Context) {
 		default:
 			r.say(began, r.alone(ctx, n, m))
 		}
-	}
+	})
+}
+
+// asItIs runs the tests of the package, which must pass, without any mutation.
+func (r *packageRun) asItIs(ctx context.Context, binary string, res *result) {
+	var mu sync.Mutex
+	r.normal = map[test]time.Duration{}
+	each(r.runs, r.tests(), func(t test) {
+		began := time.Now()
+		out, text := r.runTest(ctx, binary, "", t, r.timeout)
+		mu.Lock()
+		defer mu.Unlock()
+		r.normal[t] = time.Since(began)
+		if out != passed {
+			res.output += text
+			res.err = errors.Join(res.err, fmt.Errorf("%s %s without any mutation", t, out))
+		}
+		res.tests++
+	})
 }
 
 // tests are the tests that the package's mutations name, each once.
@@ -196,7 +222,10 @@ func (r *packageRun) alone(ctx context.Context, n int, m *mutation) result {
 		text, err = m.apply(string(source))
 	}
 	if err == nil {
-		if binary, err = r.build(ctx, fmt.Sprint("mutation", n), map[string]string{m.File: text}); err != nil {
+		r.builds.take()
+		binary, err = r.build(ctx, fmt.Sprint("mutation", n), map[string]string{m.File: text})
+		r.builds.free()
+		if err != nil {
 			err = fmt.Errorf("the mutated code does not build: %w", err)
 		}
 	}
@@ -284,14 +313,15 @@ func (r *packageRun) runTest(ctx context.Context, binary, number string, t test,
 }
 
 // testArgs are the further arguments of a package's test binary: rapid writes
-// what it found into the tree, unless told not to.
+// what it found into the tree, unless told not to, and looks for half a minute for
+// the smallest case that fails, which nobody reads here.
 func testArgs(dir string) ([]string, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
 	for _, f := range files {
 		text, rerr := os.ReadFile(f)
 		err = errors.Join(err, rerr)
 		if bytes.Contains(text, []byte(`"pgregory.net/rapid"`)) {
-			return []string{"-rapid.nofailfile"}, err
+			return []string{"-rapid.nofailfile", "-rapid.shrinktime=0s"}, err
 		}
 	}
 	return nil, err

@@ -161,7 +161,7 @@ func TestRun(t *testing.T) {
 			root := sample(t)
 			before := tree(t, root)
 			var out strings.Builder
-			err := execute(t.Context(), c.all, config{root: root, jobs: 2, timeout: 2 * time.Second}, true, &out)
+			err := execute(t.Context(), c.all, config{root: root, jobs: 2, tests: 3, timeout: 2 * time.Second}, true, &out)
 			if (err == nil) != c.ok {
 				t.Errorf("error %v\n%s", err, &out)
 			}
@@ -190,7 +190,7 @@ func TestRunForms(t *testing.T) {
 	}
 	root := sample(t)
 	var out strings.Builder
-	if err := execute(t.Context(), all, config{root: root, jobs: 1, timeout: 5 * time.Second}, true, &out); err != nil {
+	if err := execute(t.Context(), all, config{root: root, jobs: 1, tests: 1, timeout: 5 * time.Second}, true, &out); err != nil {
 		t.Errorf("%v\n%s", err, &out)
 	}
 	numbered := map[int]mutation{}
@@ -224,7 +224,7 @@ func tree(t *testing.T, root string) string {
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := execute(ctx, []mutation{add("return x - y", "TestAdd")}, config{root: sample(t), jobs: 1, timeout: time.Second}, false, &strings.Builder{})
+	err := execute(ctx, []mutation{add("return x - y", "TestAdd")}, config{root: sample(t), jobs: 1, tests: 1, timeout: time.Second}, false, &strings.Builder{})
 	if exit.Of(err) != exit.Interrupted {
 		t.Errorf("got %v", err)
 	}
