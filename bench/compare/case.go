@@ -108,7 +108,11 @@ func (c testCase) measure(ctx context.Context, o options) (f figures, err error)
 	if err := stop(); err != nil { // two DuckDBs at once would be in each other's way
 		return f, err
 	}
-	if f.Raw, err = raw(ctx, o, c.writers, ran.reconcile()); err != nil {
+	query := ran.reconcile()
+	if err := os.WriteFile(filepath.Join(filepath.Dir(o.out), "compare-"+c.name+".sql"), []byte(query+"\n"), 0o644); err != nil {
+		return f, err
+	}
+	if f.Raw, err = raw(ctx, o, c.writers, query); err != nil {
 		return f, fmt.Errorf("raw DuckDB: %w", err)
 	}
 	f.Best = slices.Min(f.Seconds)

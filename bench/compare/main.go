@@ -1,7 +1,8 @@
 // Command compare is the benchmark of `kappa compare run`: kappa-sandbox holds
 // two tables with ten million keys each, kappa reconciles them, each a process of
 // its own, and raw DuckDB runs the very SQL that the sandbox ran, in the same
-// run, as the limit. It prints a table, writes out/bench/compare.json, and fails
+// run, as the limit. It prints a table, writes out/bench/compare.json and the
+// SQL beside it, and fails
 // if a count is wrong or a bound is broken. `make bench-compare` runs it.
 //
 // The tables are made inside the sandbox, by SQL whose differences are known, so
@@ -114,6 +115,9 @@ func run(ctx context.Context) error {
 	if o.only != "" && !slices.ContainsFunc(cases, func(c testCase) bool { return c.name == o.only }) {
 		return fmt.Errorf("there is no case %q: there are plain and writers", o.only)
 	}
+	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
+		return err
+	}
 	rep := report{Time: time.Now().UTC(), CPU: proc.CPUModel(), Cores: runtime.NumCPU(), Quick: o.quick, Memory: o.memory,
 		MaxSeconds: maxSeconds, MaxSandbox: maxSandboxBytes, MaxKappa: maxKappaBytes}
 	var broken error
@@ -132,9 +136,6 @@ func run(ctx context.Context) error {
 	}
 	data, err := json.MarshalIndent(rep, "", "  ")
 	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(o.out), 0o755); err != nil {
 		return err
 	}
 	if err := os.WriteFile(o.out, append(data, '\n'), 0o644); err != nil {
