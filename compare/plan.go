@@ -120,14 +120,11 @@ func (p *prepared) bound(ctx context.Context, plan *Plan) error {
 		if part.resumed {
 			continue
 		}
-		for _, s := range []side{p.queries.batch, p.queries.stream} {
-			bytes, _, err := p.runner.estimate(ctx, p.queries.sideQuery(s, part.settled))
-			if err != nil {
-				return err
-			}
-			alone += bytes
-			plan.LowerBound += max(bytes, billingMinimum)
+		bytes, billed, err := p.runner.leastBytes(ctx, p.queries, part.settled)
+		if err != nil {
+			return err
 		}
+		alone, plan.LowerBound = alone+bytes, plan.LowerBound+billed
 	}
 	if plan.LowerBound > 0 {
 		plan.Ratio = NewRatio(plan.LowerBound+max(plan.Bytes-alone, 0), plan.LowerBound)

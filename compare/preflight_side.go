@@ -246,17 +246,17 @@ func (q queries) sideQuery(s side, spans []Range) query {
 	return query{purpose: s.role + "_side", sql: sql, params: params}
 }
 
-// leastBytes is the least that reading both sides in these spans is billed: of each
-// what a dry run of that side alone says, and at least the minimum.
-func (r *runner) leastBytes(ctx context.Context, q queries, spans []Range) (least int64, err error) {
+// leastBytes is what reading both sides in these spans takes, by dry runs of each
+// side alone, and the least that is billed for it: of each at least the minimum.
+func (r *runner) leastBytes(ctx context.Context, q queries, spans []Range) (alone, billed int64, err error) {
 	for _, s := range []side{q.batch, q.stream} {
 		bytes, _, err := r.estimate(ctx, q.sideQuery(s, spans))
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		least += max(bytes, billingMinimum)
+		alone, billed = alone+bytes, billed+max(bytes, billingMinimum)
 	}
-	return least, nil
+	return alone, billed, nil
 }
 
 // specError says of a query that the service does not take that the spec is to

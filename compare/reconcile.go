@@ -78,7 +78,7 @@ func (r *runner) reconcile(ctx context.Context, q queries, qry query) (*part, er
 		return nil, err
 	}
 	p.jobs = []QueryJob{job}
-	if p.lowerBound, err = r.leastBytes(ctx, q, qry.spans); err != nil {
+	if _, p.lowerBound, err = r.leastBytes(ctx, q, qry.spans); err != nil {
 		return nil, err
 	}
 	return p, nil

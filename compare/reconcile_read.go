@@ -105,21 +105,16 @@ func (q queries) deltas(s *sums) []MetricDelta {
 }
 
 func (r *reader) readTotal(row row) error {
-	for name, to := range map[string]*int64{"batch_rows": &r.p.batchRows, "stream_rows": &r.p.streamRows} {
+	counters := map[string]*int64{"batch_rows": &r.p.batchRows, "stream_rows": &r.p.streamRows}
+	if r.q.stream.writers {
+		counters["copies"], counters["conflicts"] = &r.p.copies, &r.p.conflicts
+	}
+	for name, to := range counters {
 		n, err := row.counter(name)
 		if err != nil {
 			return err
 		}
 		*to += n
-	}
-	if r.q.stream.writers {
-		for name, to := range map[string]*int64{"copies": &r.p.copies, "conflicts": &r.p.conflicts} {
-			n, err := row.counter(name)
-			if err != nil {
-				return err
-			}
-			*to += n
-		}
 	}
 	return r.q.addClass(row, r.total)
 }
