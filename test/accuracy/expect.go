@@ -32,6 +32,18 @@ func (e *entry) there() bool { return e.batch.present || e.stream.present }
 type keyed struct {
 	keys    []key // by window, then by origin
 	entries map[key]*entry
+	untold  int // draws that were drawn again, for nobody could tell what was done
+}
+
+// formsWith are all forms of a key as they would be if one of them were another.
+func (k *keyed) formsWith(at key, changed *entry) map[key]*entry {
+	out := map[key]*entry{at: changed}
+	for of, e := range k.entries {
+		if of != at && of.start.Equal(at.start) && e.name == changed.name {
+			out[of] = e
+		}
+	}
+	return out
 }
 
 // between are the deliveries of an origin's events that happened in a span of time.

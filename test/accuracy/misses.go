@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"math/big"
 	"slices"
 )
@@ -64,21 +65,28 @@ func (in *injector) miss(stream, batch *entry, f fate) bool {
 	return true
 }
 
-// near reports whether keys are near misses: in no comparison does anything fit that
-// was not done to them, and in some comparison nothing fits at all.
-func near(entries map[key]*entry, flaws flaw) bool {
-	k := &keyed{entries: entries}
-	for at := range entries {
-		k.keys = append(k.keys, at)
+// tells reports whether a window's forms of a key show what was done to them, in every
+// comparison: something that was done fits each that differs. To a near miss nothing fits
+// that was not done, and in some comparison nothing at all.
+func tells(forms map[key]*entry) bool {
+	k := &keyed{entries: forms, keys: slices.Collect(maps.Keys(forms))}
+	misses, unfit := false, false
+	for _, e := range forms {
+		misses = misses || e.fate.miss != ""
 	}
-	unfit := false
 	for _, c := range comparisons {
-		for _, e := range k.expect(c.metrics) {
-			unfit = unfit || len(e.sets) == 0
-			if slices.ContainsFunc(e.sets, func(s flaw) bool { return !s.part(flaws) }) {
+		for at, want := range k.expect(c.metrics) {
+			f := forms[at].fate
+			done := func(s flaw) bool { return s.part(f.flaws) }
+			unfit = unfit || f.miss != "" && len(want.sets) == 0
+			if f.miss != "" && !all(want.sets, done) || f.miss == "" && !slices.ContainsFunc(want.sets, done) {
 				return false
 			}
 		}
 	}
-	return unfit
+	return unfit || !misses
+}
+
+func all(sets []flaw, is func(flaw) bool) bool {
+	return !slices.ContainsFunc(sets, func(s flaw) bool { return !is(s) })
 }

@@ -73,11 +73,10 @@ func inject(fs []flights.Flight, seed uint64) (*keyed, span) {
 	for _, d := range slices.SortedFunc(maps.Keys(days), time.Time.Compare) {
 		if days[d].shifted != 0 {
 			in.shift(k, d, days[d], all.loaded())
-		} else {
-			in.unload(k, d)
 		}
+		in.unload(k, d, days[d].shifted == 0)
 	}
-	k.keys = slices.SortedFunc(maps.Keys(k.entries), compareKeys)
+	k.keys, k.untold = slices.SortedFunc(maps.Keys(k.entries), compareKeys), in.untold
 	return k, all
 }
 
@@ -137,7 +136,7 @@ func (in *injector) shiftKey(k *keyed, at key, of ofDay, last time.Time) {
 		shifted.fate.flaws |= shiftedBatch
 	}
 	switch {
-	case of.miss != "" && !near(map[key]*entry{at: &shifted}, shifted.fate.flaws):
+	case of.miss != "" && !tells(k.formsWith(at, &shifted)):
 		return
 	case of.miss == "" && e.fate.miss != "" && shifted.strange(s): // no near miss: it is made anew
 		shifted.fate.miss, shifted.batch = "", batch
@@ -166,8 +165,9 @@ func (e *entry) strange(shifted scope) bool {
 	return false
 }
 
-// unload takes the batch side's rows of some windows away.
-func (in *injector) unload(k *keyed, d time.Time) {
+// unload takes the batch side's rows of some windows of a day away, or of none but those
+// of which chance has left it no row: they are the same.
+func (in *injector) unload(k *keyed, d time.Time, some bool) {
 	windows := map[time.Time][]key{}
 	for at := range k.entries {
 		if at.day().Equal(d) {
@@ -177,25 +177,28 @@ func (in *injector) unload(k *keyed, d time.Time) {
 	for _, w := range slices.SortedFunc(maps.Keys(windows), time.Time.Compare) {
 		keys := windows[w]
 		slices.SortFunc(keys, compareKeys)
-		there := 0
+		onStream, onBatch := 0, 0
 		for _, at := range keys {
 			if k.entries[at].stream.present {
-				there++
+				onStream++
+			}
+			if k.entries[at].batch.present {
+				onBatch++
 			}
 		}
 		switch n := in.rand.IntN(16); {
-		case n == 0 && there > 1: // of a single key nobody can say whether it was a load's fault
+		case onStream > 1 && (onBatch == 0 || some && n == 0): // of a single key nobody can say whether it was a load's fault
 			for _, at := range keys {
 				in.unloadKey(k.entries[at])
 			}
-		case n == 1: // all but one that is there
+		case some && n == 1: // all but one that is there
 			in.rand.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
 			stays := slices.IndexFunc(keys, func(at key) bool { return k.entries[at].batch.present })
 			for i, at := range keys {
 				if e := k.entries[at]; i != stays && e.fate.miss == "" && e.stream.present {
 					gone := *e
 					gone.batch, gone.fate.miss = values{}, missWindow
-					if stays >= 0 && near(map[key]*entry{at: &gone}, gone.fate.flaws) {
+					if stays >= 0 && tells(k.formsWith(at, &gone)) {
 						k.entries[at] = &gone
 					}
 				}
