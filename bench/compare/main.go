@@ -86,7 +86,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.only, "case", "", "`name` of the only case to run: plain or writers")
 	flag.StringVar(&o.bin, "bin", "", "`folder` of kappa and kappa-sandbox (default: built from this module)")
 	flag.StringVar(&o.out, "out", "out/bench/compare.json", "`file` for the results")
-	flag.StringVar(&o.memory, "memory", "2560MiB", "`size` of DuckDB's memory, in the sandbox and raw")
+	flag.StringVar(&o.memory, "memory", "2GiB", "`size` of DuckDB's memory, in the sandbox and raw; what comparisons of files have")
 	flag.IntVar(&o.rounds, "rounds", 0, "`number` of rounds, instead of the scale's")
 	flag.Parse()
 	if flag.NArg() > 0 {

@@ -49,11 +49,16 @@ type table struct {
 
 	dedup dedup
 
-	written atomic.Int64 // when rows were changed last, in milliseconds
+	written  atomic.Int64 // when rows were changed last, in milliseconds
+	changes  atomic.Int64 // how often
+	measured measured
 }
 
-// touch remembers that rows have changed.
-func (t *table) touch() { t.written.Store(time.Now().UnixMilli()) }
+// touch remembers that rows have changed, before whoever changed them is told so.
+func (t *table) touch() {
+	t.written.Store(time.Now().UnixMilli())
+	t.changes.Add(1)
+}
 
 // store is the DuckDB table behind a table. It is dropped once the table has
 // left it behind and nothing reads it any more.

@@ -22,10 +22,10 @@ func billedLimit(limit, need int64) error {
 
 // cost is what a statement processes and what it is billed: the bytes of the
 // columns that are read, in the partitions that can matter, once per scan.
-func (s *Server) cost(ctx context.Context, st *googlesql.Statement) (processed, billed int64, err error) {
+func (s *Server) cost(ctx context.Context, snap *snapshot, st *googlesql.Statement) (processed, billed int64, err error) {
 	perTable := map[*googlesql.Table]int64{}
 	for _, scan := range st.Scans {
-		n, err := s.scanBytes(ctx, scan)
+		n, err := s.scanBytes(ctx, snap.tables[scan.Table], scan)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -42,11 +42,11 @@ func (s *Server) cost(ctx context.Context, st *googlesql.Statement) (processed, 
 }
 
 // scanBytes is the size of what one scan reads.
-func (s *Server) scanBytes(ctx context.Context, scan *googlesql.Scan) (int64, error) {
+func (s *Server) scanBytes(ctx context.Context, t *table, scan *googlesql.Scan) (int64, error) {
 	if len(scan.Used) == 0 {
 		return 0, nil // COUNT(*) reads no column
 	}
-	where, err := s.prune(ctx, scan)
+	where, err := s.prune(ctx, t, scan)
 	if err != nil {
 		return 0, err
 	}
@@ -54,19 +54,19 @@ func (s *Server) scanBytes(ctx context.Context, scan *googlesql.Scan) (int64, er
 	for i, c := range scan.Used {
 		parts[i] = bytesSQL(c.Physical, c.Type)
 	}
+	rows, err := s.measure(ctx, t, "SELECT "+strings.Join(parts, ", ")+" FROM "+scan.Table.Physical+where)
 	var total int64
-	err = each(ctx, s.engine.db, "SELECT "+strings.Join(parts, ", ")+" FROM "+scan.Table.Physical+where, func(row []any) error {
+	for _, row := range rows {
 		for _, v := range row {
 			total += asInt(v)
 		}
-		return nil
-	})
+	}
 	return total, err
 }
 
 // prune returns the WHERE clause of the partitions that a scan reads, empty
 // for all of them.
-func (s *Server) prune(ctx context.Context, scan *googlesql.Scan) (string, error) {
+func (s *Server) prune(ctx context.Context, t *table, scan *googlesql.Scan) (string, error) {
 	if scan.Table.PartitionColumn == "" || !scan.Filtered() {
 		return "", nil
 	}
@@ -90,11 +90,12 @@ func (s *Server) prune(ctx context.Context, scan *googlesql.Scan) (string, error
 	trunc := "date_trunc('" + strings.ToLower(unit) + "', CAST(" + col.Physical + " AS TIMESTAMP))"
 	var read []string
 	all, null := true, false
-	err = each(ctx, s.engine.db, "SELECT DISTINCT "+trunc+" FROM "+scan.Table.Physical, func(row []any) error {
+	rows, err := s.measure(ctx, t, "SELECT DISTINCT "+trunc+" FROM "+scan.Table.Physical)
+	for _, row := range rows {
 		if row[0] == nil {
 			null = scan.Reads(0, 0, true, constant)
 			all = all && null
-			return nil
+			continue
 		}
 		lo := row[0].(time.Time).UTC()
 		if scan.Reads(lo.UnixMicro()/scale, partitionEnd(lo, unit).UnixMicro()/scale, false, constant) {
@@ -102,8 +103,7 @@ func (s *Server) prune(ctx context.Context, scan *googlesql.Scan) (string, error
 		} else {
 			all = false
 		}
-		return nil
-	})
+	}
 	switch {
 	case err != nil || all:
 		return "", err

@@ -28,7 +28,16 @@ func openEngine(memory string) (*engine, error) {
 	// DuckDB makes the folder when it first spills, so that a process that is
 	// killed before leaves nothing behind.
 	dir := filepath.Join(os.TempDir(), "kappa-bigquery-"+rand.Text())
-	connector, err := duckdb.NewConnector("", nil)
+	// Rows in memory are compressed only in a database that is attached so; what
+	// they do not take is left to the queries.
+	connector, err := duckdb.NewConnector("", func(conn driver.ExecerContext) error {
+		for _, q := range []string{"ATTACH IF NOT EXISTS ':memory:' AS tables (COMPRESS)", "USE tables"} {
+			if _, err := conn.ExecContext(context.Background(), q, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}

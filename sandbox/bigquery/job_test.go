@@ -14,16 +14,17 @@ import (
 	"google.golang.org/api/iterator"
 )
 
+var numbersSchema = bq.Schema{{Name: "i", Type: bq.IntegerFieldType, Required: true}, {Name: "ts", Type: bq.TimestampFieldType}, {Name: "word", Type: bq.StringFieldType}}
+
 // numbers makes d.n with the numbers below n, ten a day, and a word each.
 func numbers(t testing.TB, c *bq.Client, n int) {
 	t.Helper()
-	schema := bq.Schema{{Name: "i", Type: bq.IntegerFieldType, Required: true}, {Name: "ts", Type: bq.TimestampFieldType}, {Name: "word", Type: bq.StringFieldType}}
 	ctx := within(t)
 	must(t, c.Dataset("d").Create(ctx, nil))
-	must(t, c.Dataset("d").Table("n").Create(ctx, &bq.TableMetadata{Schema: schema, TimePartitioning: &bq.TimePartitioning{Type: bq.DayPartitioningType, Field: "ts"}}))
+	must(t, c.Dataset("d").Table("n").Create(ctx, &bq.TableMetadata{Schema: numbersSchema, TimePartitioning: &bq.TimePartitioning{Type: bq.DayPartitioningType, Field: "ts"}}))
 	var rows []*bq.ValuesSaver
 	for i := range n {
-		rows = append(rows, &bq.ValuesSaver{Schema: schema, Row: []bq.Value{i, day.AddDate(0, 0, i/10), fmt.Sprintf("w%03d", i)}})
+		rows = append(rows, &bq.ValuesSaver{Schema: numbersSchema, Row: []bq.Value{i, day.AddDate(0, 0, i/10), fmt.Sprintf("w%03d", i)}})
 	}
 	must(t, c.Dataset("d").Table("n").Inserter().Put(ctx, rows))
 }
@@ -334,5 +335,66 @@ func TestCloseStopsJobs(t *testing.T) {
 	defer cancel()
 	if _, err := job.Status(ctx); err == nil {
 		t.Error("the server still answers")
+	}
+}
+
+// TestCostFollowsWrites: what is remembered of a table's size is forgotten with every
+// way of changing its rows.
+func TestCostFollowsWrites(t *testing.T) {
+	c := start(t)
+	numbers(t, c, 100)
+	ctx := within(t)
+	table := c.Dataset("d").Table("n")
+	statement := func(sql string) func() {
+		return func() {
+			job, err := c.Query(sql).Run(ctx)
+			must(t, err)
+			st, err := job.Wait(ctx)
+			must(t, err)
+			must(t, st.Err())
+		}
+	}
+	load := func(write bq.TableWriteDisposition) func() {
+		return func() {
+			src := bq.NewReaderSource(strings.NewReader("7,2001-01-08 00:00:00,seven\n"))
+			l := table.LoaderFrom(src)
+			l.WriteDisposition = write
+			job, err := l.Run(ctx)
+			must(t, err)
+			st, err := job.Wait(ctx)
+			must(t, err)
+			must(t, st.Err())
+		}
+	}
+	for _, step := range []struct {
+		name   string
+		change func()
+		rows   int64
+	}{
+		{"nothing", func() {}, 100},
+		{"insertAll", func() {
+			must(t, table.Inserter().Put(ctx, []*bq.ValuesSaver{{Schema: numbersSchema, Row: []bq.Value{1000, day, "w"}}}))
+		}, 101},
+		{"INSERT", statement("INSERT INTO d.n (i) VALUES (1001)"), 102},
+		{"DELETE", statement("DELETE FROM d.n WHERE i >= 50"), 50},
+		{"a load that appends", load(bq.WriteAppend), 51},
+		{"a load that replaces", load(bq.WriteTruncate), 1},
+		{"TRUNCATE TABLE", statement("TRUNCATE TABLE d.n"), 0},
+	} {
+		step.change()
+		for range 2 {
+			q := c.Query("SELECT i FROM d.n")
+			q.DryRun = true
+			job, err := q.Run(ctx)
+			must(t, err)
+			if got := statistics(t, job).TotalBytesProcessed; got != 8*step.rows {
+				t.Errorf("after %s: %d bytes, want those of %d rows", step.name, got, step.rows)
+			}
+			md, err := table.Metadata(ctx)
+			must(t, err)
+			if int64(md.NumRows) != step.rows {
+				t.Errorf("after %s: %d rows, want %d", step.name, md.NumRows, step.rows)
+			}
+		}
 	}
 }

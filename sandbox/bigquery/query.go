@@ -82,7 +82,7 @@ func (s *Server) prepare(ctx context.Context, project string, q *queryJob) (*tra
 	}
 	t := &translated{Statement: st, snap: snap}
 	if err == nil {
-		t.processed, t.billed, err = s.cost(ctx, st)
+		t.processed, t.billed, err = s.cost(ctx, snap, st)
 	}
 	if err != nil {
 		snap.close()

@@ -85,13 +85,13 @@ func (s *Server) tableResource(ctx context.Context, t *table) (*bq.Table, error)
 	for _, c := range cols {
 		parts = append(parts, bytesSQL(c.Physical, c.Type))
 	}
-	err := each(ctx, s.engine.db, "SELECT "+strings.Join(parts, ", ")+" FROM "+st.name, func(row []any) error {
+	rows, err := s.measure(ctx, t, "SELECT "+strings.Join(parts, ", ")+" FROM "+st.name)
+	for _, row := range rows {
 		md.NumRows = uint64(asInt(row[0]))
 		for _, v := range row[1:] {
 			md.NumBytes += asInt(v)
 		}
-		return nil
-	})
+	}
 	md.NumActiveLogicalBytes, md.NumTotalLogicalBytes = md.NumBytes, md.NumBytes
 	return &md, err
 }
