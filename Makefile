@@ -43,6 +43,7 @@ test: build ## Run the default tests: nothing but loopback and the Go module pro
 .PHONY: test-race
 test-race: build ## Run the concurrent packages under the race detector
 	KAPPA_BIN_DIR=$(CURDIR)/bin $(GOTEST) -race -timeout 25m $(RACE)
+	$(GOTEST) -race -timeout 10m ./compare -run 'Reads|Reading|Transitions|SecondLook|Scenarios' # what a run does at once
 
 .PHONY: test-demo
 test-demo: build ## Run the demo with the defaults and with other inputs, and check its numbers and its limits

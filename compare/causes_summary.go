@@ -13,6 +13,7 @@ type causeKey struct{ cause, status string }
 // difference is the greatest.
 func (q queries) causes(diffs []difference, differing, unexamined int64) Causes {
 	c := summarize(diffs, differing, unexamined)
+	c.EvidenceRead = q.spec.Evidence.Raw != ""
 	type sums struct {
 		difference, absolute []*big.Rat
 		worst                *difference
@@ -32,8 +33,8 @@ func (q queries) causes(diffs []difference, differing, unexamined int64) Causes 
 		}
 		for m := range q.spec.Metrics {
 			delta := d.delta(m)
-			s.difference[m].Add(s.difference[m], delta)
-			s.absolute[m].Add(s.absolute[m], new(big.Rat).Abs(delta))
+			add(s.difference[m], delta)
+			add(s.absolute[m], delta.Abs(delta))
 		}
 		if size := d.size(); s.worst == nil || size.Cmp(s.size) > 0 {
 			s.worst, s.size = d, size

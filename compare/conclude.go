@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // conclude writes into the result what was found in all partitions.
@@ -19,11 +20,13 @@ func (p *prepared) conclude(got *part) {
 		res.Metrics[i].Unexplained = Ratio{decimalText(open), res.Metrics[i].Agree.Den}
 	}
 	p.noteIgnored(got)
-	res.Causes = q.causes(got.differences, res.Counts.Differing(), got.unexamined)
-	res.Causes.EvidenceRead = q.spec.Evidence.Raw != ""
-	res.Samples = q.sample(got.differences)
-	res.DifferingKeys = differingKeys(got.differences)
-	res.Heat = q.heat(got.differences, got.settled)
+	// There may be a hundred thousand differences; these only look at them.
+	var each sync.WaitGroup
+	each.Go(func() { res.Causes = q.causes(got.differences, res.Counts.Differing(), got.unexamined) })
+	each.Go(func() { res.Samples = q.sample(got.differences) })
+	each.Go(func() { res.DifferingKeys = differingKeys(got.differences) })
+	each.Go(func() { res.Heat = q.heat(got.differences, got.settled) })
+	each.Wait()
 	p.warn(got)
 }
 

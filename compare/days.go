@@ -70,7 +70,7 @@ func tallies(diffs []difference, metrics int) map[time.Time]*tally {
 			to = t.unexplainedWeight
 		}
 		for m := range metrics {
-			to[m].Add(to[m], d.weightOf(m))
+			add(to[m], d.weightOf(m))
 		}
 	}
 	return all

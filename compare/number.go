@@ -12,6 +12,23 @@ import (
 // whole is a whole number as a value.
 func whole(n int64) *big.Rat { return new(big.Rat).SetInt64(n) }
 
+// add adds n to sum. Whole numbers, which most are, need no common divisor, for which
+// big.Rat looks in any case.
+func add(sum, n *big.Rat) {
+	if sum.IsInt() && n.IsInt() {
+		sum.Num().Add(sum.Num(), n.Num())
+		return
+	}
+	sum.Add(sum, n)
+}
+
+// minus is a without b.
+func minus(a, b *big.Rat) *big.Rat {
+	d := new(big.Rat).Neg(b)
+	add(d, a)
+	return d
+}
+
 func orZero(n *big.Rat) *big.Rat {
 	if n == nil {
 		return new(big.Rat)

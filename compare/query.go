@@ -11,9 +11,11 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"cloud.google.com/go/bigquery"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iterator"
 
@@ -23,6 +25,9 @@ import (
 // pageRows bounds a page of a result. A row of a comparison has a hundred values,
 // each of which takes many times its bytes while a page is decoded.
 const pageRows = 1000
+
+// pagesAtOnce bounds the pages that are fetched at the same time.
+const pagesAtOnce = 4
 
 // runner runs query jobs and keeps account of them.
 type runner struct {
@@ -41,6 +46,8 @@ type query struct {
 	params   []bigquery.QueryParameter
 	maxBytes int64   // 0: no cap
 	spans    []Range // of a reconciliation: the windows that it compares
+
+	unordered bool // rows may come in any order
 }
 
 func (r *runner) build(q query) *bigquery.Query {
@@ -122,20 +129,69 @@ func (r *runner) run(ctx context.Context, q query, each func(row) error) (QueryJ
 	}
 	r.jobs = append(r.jobs, done)
 	r.log.Debug("query done", "purpose", q.purpose, "job_id", done.ID, "bytes_processed", done.Processed, "bytes_billed", done.Billed)
-	it, err := job.Read(ctx)
-	if err != nil {
+	if err := q.read(ctx, job, each); err != nil {
 		return done, classify("read the "+q.purpose+" query's result", err)
 	}
+	return done, nil
+}
+
+// read hands the rows of the query's job to each, one at a time. Of a large result
+// whose order says nothing, several pages are fetched at once.
+func (q query) read(ctx context.Context, job *bigquery.Job, each func(row) error) error {
+	rows := make(chan row, pageRows)
+	all, ctx := errgroup.WithContext(ctx)
+	first, err := job.Read(ctx)
+	if err != nil {
+		return err
+	}
+	total := first.TotalRows
+	part := max(pageRows, total)
+	if q.unordered {
+		part = max(pageRows, (total+pagesAtOnce-1)/pagesAtOnce)
+	}
+	var fetching sync.WaitGroup
+	for from := uint64(0); from == 0 || from < total; from += part {
+		fetching.Add(1)
+		all.Go(func() error {
+			defer fetching.Done()
+			if from == 0 {
+				return fetch(ctx, first, from, part, rows)
+			}
+			it, err := job.Read(ctx)
+			if err != nil {
+				return err
+			}
+			return fetch(ctx, it, from, part, rows)
+		})
+	}
+	all.Go(func() error {
+		fetching.Wait()
+		close(rows)
+		return nil
+	})
+	all.Go(func() error {
+		for row := range rows {
+			if err := each(row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return all.Wait()
+}
+
+// fetch sends up to most rows of a result, from one on.
+func fetch(ctx context.Context, it *bigquery.RowIterator, from, most uint64, rows chan<- row) error {
+	it.StartIndex = from
 	it.PageInfo().MaxSize = pageRows
 	var names map[string]int
-	for {
+	for range most {
 		var vals []bigquery.Value
-		err := it.Next(&vals)
-		if errors.Is(err, iterator.Done) {
-			return done, nil
-		}
-		if err != nil {
-			return done, classify("read the "+q.purpose+" query's result", err)
+		switch err := it.Next(&vals); {
+		case errors.Is(err, iterator.Done):
+			return nil
+		case err != nil:
+			return err
 		}
 		if names == nil {
 			names = make(map[string]int, len(it.Schema))
@@ -143,10 +199,13 @@ func (r *runner) run(ctx context.Context, q query, each func(row) error) (QueryJ
 				names[f.Name] = i
 			}
 		}
-		if err := each(row{names, vals}); err != nil {
-			return done, fmt.Errorf("read the %s query's result: %w", q.purpose, err)
+		select {
+		case rows <- row{names, vals}:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
+	return nil
 }
 
 // classify gives an error of the service its exit code: what the user must

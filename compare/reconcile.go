@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/bigquery"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kappa-migrate/kappa/internal/exit"
 	"github.com/kappa-migrate/kappa/jobspecs"
@@ -51,7 +52,7 @@ func (q queries) reconcileQuery(spans []Range, counting rowsThatCount) query {
 		params = append(params, bigquery.QueryParameter{Name: "rollup", Value: *q.rollup})
 	}
 	return query{purpose: purposeReconcile, sql: q.reconcile(len(spans), counting), params: params,
-		maxBytes: int64(q.spec.Limits.MaxBytesBilled), spans: spans}
+		maxBytes: int64(q.spec.Limits.MaxBytesBilled), spans: spans, unordered: true}
 }
 
 // checkEstimate refuses a query that would cost more than the spec allows.
@@ -69,18 +70,25 @@ const purposeReconcile = "reconcile"
 // reconcile runs the one query over both sides of a partition.
 func (r *runner) reconcile(ctx context.Context, q queries, qry query) (*part, error) {
 	found := q.newReader()
-	job, err := r.run(ctx, qry, found.read)
-	if err != nil {
+	var job QueryJob
+	var least int64
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		job, err = r.run(ctx, qry, found.read)
+		return err
+	})
+	both.Go(func() (err error) {
+		_, least, err = r.leastBytes(ctx, q, qry.spans)
+		return err
+	})
+	if err := both.Wait(); err != nil {
 		return nil, err
 	}
 	p, err := found.part()
 	if err != nil {
 		return nil, err
 	}
-	p.jobs = []QueryJob{job}
-	if _, p.lowerBound, err = r.leastBytes(ctx, q, qry.spans); err != nil {
-		return nil, err
-	}
+	p.jobs, p.lowerBound = []QueryJob{job}, least
 	return p, nil
 }
 

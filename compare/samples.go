@@ -43,7 +43,8 @@ func (q queries) sample(diffs []difference) []Sample {
 func (d *difference) size() *big.Rat {
 	sum := new(big.Rat)
 	for i := range d.batch.values {
-		sum.Add(sum, new(big.Rat).Abs(d.delta(i)))
+		delta := d.delta(i)
+		add(sum, delta.Abs(delta))
 	}
 	return sum
 }
@@ -52,7 +53,7 @@ func (d *difference) delta(i int) *big.Rat {
 	if d.unbounded(i) {
 		return new(big.Rat)
 	}
-	return new(big.Rat).Sub(orZero(d.stream.values[i]), orZero(d.batch.values[i]))
+	return minus(orZero(d.stream.values[i]), orZero(d.batch.values[i]))
 }
 
 func (q queries) sampleOf(d *difference) Sample {
