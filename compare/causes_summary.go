@@ -31,12 +31,14 @@ func (q queries) causes(diffs []difference, differing, unexamined int64) Causes 
 			}
 			all[k] = s
 		}
+		size := new(big.Rat)
 		for m := range q.spec.Metrics {
 			delta := d.delta(m)
 			add(s.difference[m], delta)
 			add(s.absolute[m], delta.Abs(delta))
+			add(size, delta)
 		}
-		if size := d.size(); s.worst == nil || size.Cmp(s.size) > 0 {
+		if s.worst == nil || size.Cmp(s.size) > 0 {
 			s.worst, s.size = d, size
 		}
 	}

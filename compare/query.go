@@ -129,20 +129,18 @@ func (r *runner) run(ctx context.Context, q query, each func(row) error) (QueryJ
 	}
 	r.jobs = append(r.jobs, done)
 	r.log.Debug("query done", "purpose", q.purpose, "job_id", done.ID, "bytes_processed", done.Processed, "bytes_billed", done.Billed)
-	if err := q.read(ctx, job, each); err != nil {
-		return done, classify("read the "+q.purpose+" query's result", err)
-	}
-	return done, nil
+	return done, q.read(ctx, job, each)
 }
 
 // read hands the rows of the query's job to each, one at a time. Of a large result
 // whose order says nothing, several pages are fetched at once.
 func (q query) read(ctx context.Context, job *bigquery.Job, each func(row) error) error {
+	what := "read the " + q.purpose + " query's result"
 	rows := make(chan row, pageRows)
 	all, ctx := errgroup.WithContext(ctx)
 	first, err := job.Read(ctx)
 	if err != nil {
-		return err
+		return classify(what, err)
 	}
 	total := first.TotalRows
 	part := max(pageRows, total)
@@ -154,14 +152,17 @@ func (q query) read(ctx context.Context, job *bigquery.Job, each func(row) error
 		fetching.Add(1)
 		all.Go(func() error {
 			defer fetching.Done()
-			if from == 0 {
-				return fetch(ctx, first, from, part, rows)
+			it, err := first, error(nil)
+			if from > 0 {
+				it, err = job.Read(ctx)
 			}
-			it, err := job.Read(ctx)
+			if err == nil {
+				err = fetch(ctx, it, from, part, rows)
+			}
 			if err != nil {
-				return err
+				return classify(what, err)
 			}
-			return fetch(ctx, it, from, part, rows)
+			return nil
 		})
 	}
 	all.Go(func() error {
@@ -172,7 +173,7 @@ func (q query) read(ctx context.Context, job *bigquery.Job, each func(row) error
 	all.Go(func() error {
 		for row := range rows {
 			if err := each(row); err != nil {
-				return err
+				return fmt.Errorf("%s: %w", what, err)
 			}
 		}
 		return nil

@@ -345,25 +345,21 @@ func TestCostFollowsWrites(t *testing.T) {
 	numbers(t, c, 100)
 	ctx := within(t)
 	table := c.Dataset("d").Table("n")
+	done := func(job *bq.Job, err error) {
+		must(t, err)
+		st, err := job.Wait(ctx)
+		must(t, err)
+		must(t, st.Err())
+	}
 	statement := func(sql string) func() {
-		return func() {
-			job, err := c.Query(sql).Run(ctx)
-			must(t, err)
-			st, err := job.Wait(ctx)
-			must(t, err)
-			must(t, st.Err())
-		}
+		return func() { done(c.Query(sql).Run(ctx)) }
 	}
 	load := func(write bq.TableWriteDisposition) func() {
 		return func() {
 			src := bq.NewReaderSource(strings.NewReader("7,2001-01-08 00:00:00,seven\n"))
 			l := table.LoaderFrom(src)
 			l.WriteDisposition = write
-			job, err := l.Run(ctx)
-			must(t, err)
-			st, err := job.Wait(ctx)
-			must(t, err)
-			must(t, st.Err())
+			done(l.Run(ctx))
 		}
 	}
 	for _, step := range []struct {
